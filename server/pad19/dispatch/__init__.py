@@ -1,0 +1,1 @@
+"""Request to handler to response: which capsule, which handler, and one record of it."""

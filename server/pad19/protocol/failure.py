@@ -1,0 +1,107 @@
+"""Everything that can go wrong, as exceptions: one class per 4x, 5x and 6x status.
+
+A handler raises them; one function turns them into a header (`response.header`). The message is
+the errormsg that the client sees, so it never carries what only the operator should know.
+"""
+
+from typing import ClassVar
+
+from .status import Status
+
+
+class Failure(Exception):
+    """An answer without a body. ``str(failure)`` is the errormsg; it may be empty."""
+
+    status: ClassVar[Status]
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else self.status.phrase
+
+
+class TemporaryFailure(Failure):
+    """It did not work this time (40)."""
+
+    status = Status.TEMPORARY_FAILURE
+
+
+class ServerUnavailable(TemporaryFailure):
+    """Overload or maintenance (41)."""
+
+    status = Status.SERVER_UNAVAILABLE
+
+
+class CGIError(TemporaryFailure):
+    """A program or route failed or took too long (42)."""
+
+    status = Status.CGI_ERROR
+
+
+class ProxyError(TemporaryFailure):
+    """The server behind this one failed (43)."""
+
+    status = Status.PROXY_ERROR
+
+
+class SlowDown(TemporaryFailure):
+    """Too many requests (44). ``seconds``: how long to wait.
+
+    The text begins with the number: before 0.24 it had to be an integer, now it is free.
+    """
+
+    status = Status.SLOW_DOWN
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(str(seconds))
+        self.seconds = seconds
+
+
+class PermanentFailure(Failure):
+    """It will not work (50)."""
+
+    status = Status.PERMANENT_FAILURE
+
+
+class NotFound(PermanentFailure):
+    """No such resource (51)."""
+
+    status = Status.NOT_FOUND
+
+
+class Gone(PermanentFailure):
+    """It was here and will not come back (52)."""
+
+    status = Status.GONE
+
+
+class ProxyRequestRefused(PermanentFailure):
+    """A scheme, host or port that is not served here (53)."""
+
+    status = Status.PROXY_REQUEST_REFUSED
+
+
+class BadRequest(PermanentFailure):
+    """Not a request by the rules (59)."""
+
+    status = Status.BAD_REQUEST
+
+
+class CertificateFailure(Failure):
+    """What the three 6x answers have in common."""
+
+
+class CertificateRequired(CertificateFailure):
+    """Come back with a client certificate (60)."""
+
+    status = Status.CLIENT_CERTIFICATE_REQUIRED
+
+
+class CertificateNotAuthorised(CertificateFailure):
+    """The certificate is fine, but not for this resource (61)."""
+
+    status = Status.CERTIFICATE_NOT_AUTHORISED
+
+
+class CertificateNotValid(CertificateFailure):
+    """The certificate is outside its dates, weak or broken, whatever the resource (62)."""
+
+    status = Status.CERTIFICATE_NOT_VALID

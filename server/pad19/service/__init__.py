@@ -1,0 +1,1 @@
+"""Processes, their configuration and their logs."""

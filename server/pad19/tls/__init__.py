@@ -1,0 +1,1 @@
+"""TLS for trio: the only room that knows OpenSSL and cryptography."""
