@@ -18,6 +18,7 @@ from .protocol.failure import (
     SlowDown,
     TemporaryFailure,
 )
+from .protocol.gemtext import Gemtext
 from .protocol.request import Request
 from .protocol.response import Input, Redirect, Response, SensitiveInput, Success
 from .protocol.status import Status
@@ -31,6 +32,7 @@ __all__ = [
     "CertificateRequired",
     "Client",
     "Failure",
+    "Gemtext",
     "Gone",
     "Identity",
     "Input",

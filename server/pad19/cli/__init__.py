@@ -1,1 +1,47 @@
-"""The command line: one file per command."""
+"""The command line. Each command is imported when it is called, so that starting stays quick."""
+
+import importlib
+from typing import Any
+
+import click
+
+_COMMANDS = {  # name: the module below pad19.cli that has a command of that name, and its help
+    "serve": "Serve a capsule.",
+    "cert": "Show, make and renew certificates.",
+    "get": "Fetch a page.",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version  # costs 20 ms, which serving need not pay
+
+        click.echo(f"pad19 {version('pad19')}")
+        ctx.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
+def main() -> None:
+    """Pad19, a Gemini server.
+
+    `pad19 serve DIR` is all it takes: it makes a certificate and serves what is in DIR.
+    """

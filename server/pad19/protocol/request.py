@@ -46,7 +46,7 @@ class RequestReader:
     @property
     def received(self) -> bytes:
         """The line so far, without CRLF, for the log."""
-        return self._line[: MAX_URI + 1].partition(b"\r\n")[0]
+        return self._line
 
     def receive(self, data: bytes) -> Request | None:
         """Take the next bytes; ``b""`` means the client closed. None: incomplete.

@@ -1,6 +1,6 @@
 """What a handler answers, and the one function that writes a header line.
 
-The four values carry `status`, `meta` (what stands behind the status) and `body`; failures are
+The values carry `status`, `meta` (what stands behind the status) and `body`; failures are
 exceptions (`failure`). Nothing else in pad19 puts a header together, so no prompt, error message
 or redirect target can smuggle in a CRLF.
 """
@@ -22,12 +22,19 @@ _MIMETYPE = re.compile(r"[\w!#$&^.+\-]+/[\w!#$&^.+\-]+(?: *;[ -~]*)?", re.ASCII)
 
 @runtime_checkable
 class Stream(Protocol):
-    """A body that is made while it is sent. `aclose` is called exactly once, started or not."""
+    """A body that is made while it is sent. A chunk is good until the next one is asked for.
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    `aclose` is always called, whether it was started, finished or neither.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]: ...
 
     async def aclose(self) -> None:
         """Let go of whatever it holds."""
+
+
+class BrokenBody(Exception):
+    """A `Stream` cannot go on. The client sees a truncation; the message goes to the log."""
 
 
 Body = bytes | Stream
@@ -98,7 +105,16 @@ class Redirect:
         return self.target
 
 
-Response = Input | SensitiveInput | Success | Redirect
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Any status with any meta, for those who pass an answer on: sidecar files, CGI, proxies."""
+
+    status: Status
+    meta: str
+    body: Body = b""
+
+
+Response = Input | SensitiveInput | Success | Redirect | Reply
 
 
 def header(status: Status, meta: str) -> bytes:

@@ -5,7 +5,7 @@ A refused upload is still a request line to log, and its token is a password.
 
 import re
 
-_TOKEN = re.compile(r"(;token=)[^;?\s]*", re.IGNORECASE)
+_TOKEN = re.compile(r"(;token=)[^;?]*", re.IGNORECASE)
 
 
 def without_token(uri: str) -> str:

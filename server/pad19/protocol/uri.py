@@ -27,13 +27,14 @@ _REFERENCE = re.compile(
 )
 _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FORBIDDEN = re.compile(rf"[^{_PCHAR}/?#\[\]]")
-# RFC 3987 "ucschar": what an IRI may hold raw. C1 controls and noncharacters are not among it.
+# Not RFC 3987's "ucschar": C1 controls, surrogates, private use, noncharacters and specials.
 _NOT_UCSCHAR = re.compile(r"[\x80-\x9f\ud800-\uf8ff\ufdd0-\ufdef\ufff0-\uffff]")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _PLAIN_HOST = re.compile(r"[a-z0-9_\-]{1,63}(?:\.[a-z0-9_\-]{1,63})*\.?")
 _IPVFUTURE = re.compile(rf"v[0-9a-f]+\.[{_UNRESERVED}{_SUB_DELIMS}:]+", re.IGNORECASE)
 
 MAX_HOST = 253  # bytes of a name in DNS text form (RFC 1035)
+MAX_LABEL = 63  # bytes between two of its dots
 MAX_PORT = 65535
 
 
@@ -58,6 +59,8 @@ class URI:
         if self.host is not None:
             text += f"//{self.userinfo}@" if self.userinfo is not None else "//"
             text += self.host if self.port is None else f"{self.host}:{self.port}"
+        elif self.path.startswith("//"):
+            text += "/."  # resolve() can leave such a path, which must not turn into a host
         text += self.path
         if self.query is not None:
             text += f"?{self.query}"
@@ -89,10 +92,9 @@ def parse(text: str) -> URI:
         host = normalize_host(host)
     number = None
     if port:
-        # Bounded before int(): a thousand digits are refused by length.
-        if len(port) > 1 and len(port.lstrip("0")) > len(str(MAX_PORT)):
-            raise InvalidURI("the port is out of range")
-        number = int(port)
+        # Bounded before int(), which refuses thousands of digits with an error of its own.
+        digits = port.lstrip("0")
+        number = int(digits) if 0 < len(digits) <= 5 else 0
         if not 0 < number <= MAX_PORT:
             raise InvalidURI("the port is out of range")
     return URI(scheme.lower() if scheme else None, userinfo, host, number, path, query, fragment)
@@ -110,7 +112,9 @@ def _explain(text: str) -> str:
     if bad := _FORBIDDEN.search(text):
         char = bad[0]
         return (
-            f"{char!r} is not allowed in a URI" if char.isprintable() else f"U+{ord(char):04X} is not allowed"
+            f"{char!r} is not allowed in a URI"
+            if char.isprintable()
+            else f"U+{ord(char):04X} is not allowed in a URI"
         )
     return "not a URI"
 
@@ -119,7 +123,8 @@ def _explain(text: str) -> str:
 def normalize_host(host: str) -> str:
     """The form in which hosts are compared: lower case, A-labels, IPv6 compressed in brackets.
 
-    Takes names, percent-encoded names, U-labels and addresses. A trailing dot stays.
+    Takes names, percent-encoded names, U-labels and addresses. A trailing dot stays, and so do
+    A-labels, whatever they decode to: names are only compared here.
 
     Raises:
         InvalidURI: It is empty, no name, or no IPv6 address.
@@ -130,10 +135,7 @@ def normalize_host(host: str) -> str:
     if "%" in name:
         name = percent_decode(name).lower()
     if not name.isascii():
-        try:
-            name = idna.encode(name, uts46=True).decode("ascii")
-        except (idna.IDNAError, UnicodeError) as error:
-            raise InvalidURI("the host is no internationalized domain name") from error
+        name = _to_ascii(name)
     if not name:
         raise InvalidURI("the host is missing")
     if not _PLAIN_HOST.fullmatch(name) or len(name.removesuffix(".")) > MAX_HOST:
@@ -141,14 +143,31 @@ def normalize_host(host: str) -> str:
     return name
 
 
+def _to_ascii(name: str) -> str:
+    """Map a name as browsers do (UTS #46, non-transitional) and turn U-labels into A-labels.
+
+    Not idna.encode(): IDNA 2008 refuses the emoji hosts that people have registered.
+    """
+    try:
+        labels = idna.uts46_remap(name, std3_rules=False).split(".")
+    except idna.IDNAError as error:
+        raise InvalidURI("the host is no internationalized domain name") from error
+    # Before encoding, which takes quadratic time and only ever makes a label longer.
+    if max(map(len, labels)) > MAX_LABEL:
+        raise InvalidURI("the host is not a host name")
+    return ".".join(
+        label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}" for label in labels
+    )
+
+
 def _ip_literal(host: str) -> str:
     inner = host[1:-1]
+    # A zone ("%25eth0") names an interface of the client's machine: nothing to us (RFC 6874).
+    if not host.endswith("]") or "%" in inner:
+        raise InvalidURI("the host is not an IPv6 address without a zone")
     if _IPVFUTURE.fullmatch(inner):
         return host.lower()
     try:
-        # A zone ("%25eth0") names an interface of the client's machine: nothing to us (RFC 6874).
-        if "%" in inner:
-            raise InvalidURI("an address with a zone is of no use to others")
         return f"[{IPv6Address(inner)}]"
     except AddressValueError as error:
         raise InvalidURI("the host is not an IPv6 address") from error
@@ -176,23 +195,29 @@ def percent_decode(text: str) -> str:
         raise InvalidURI("a percent sign without two hex digits")
     try:
         return unquote_to_bytes(text).decode()
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise InvalidURI("percent-encoded octets that are not UTF-8") from error
 
 
 def percent_encode(text: str, safe: str = f"{_SUB_DELIMS}:@") -> str:
-    """Encode all but unreserved characters and ``safe``; by default as one segment of a path."""
+    """Encode all but unreserved characters and ``safe``; by default as one segment of a path.
+
+    Raises:
+        UnicodeEncodeError: A lone surrogate, which is how os.fsdecode() spells a byte that is not UTF-8.
+    """
     return quote(text, safe)
 
 
 def remove_dot_segments(path: str) -> str:
-    """RFC 3986, section 5.2.4: ``..`` above the root stays at the root."""
+    """RFC 3986, section 5.2.4: ``..`` above the root stays at the root, and ``a/..`` is the root."""
     kept: list[str] = []
     segments = path.split("/")
     for segment in segments:
         if segment == "..":
-            if kept and kept != [""]:
+            if len(kept) > 1:
                 kept.pop()
+            elif kept:
+                kept = [""]
         elif segment != ".":
             kept.append(segment)
     if segments[-1] in {".", ".."}:
@@ -202,22 +227,16 @@ def remove_dot_segments(path: str) -> str:
 
 def resolve(base: URI, reference: URI) -> URI:
     """Resolve a relative reference (RFC 3986, section 5.2.2). Unlike urljoin, for any scheme."""
-    if reference.scheme is not None:
-        scheme, authority, path, query = reference.scheme, reference, reference.path, reference.query
-        path = remove_dot_segments(path)
+    inherits = reference.scheme is None and reference.host is None
+    authority = base if inherits else reference
+    path, query = reference.path, reference.query
+    if inherits and not path:
+        path = base.path
+        query = base.query if query is None else query
     else:
-        scheme = base.scheme or ""
-        query = reference.query
-        if reference.host is not None:
-            authority, path = reference, remove_dot_segments(reference.path)
-        else:
-            authority = base
-            if not reference.path:
-                path = base.path
-                query = reference.query if reference.query is not None else base.query
-            elif reference.path.startswith("/"):
-                path = remove_dot_segments(reference.path)
-            else:
-                folder = base.path.rpartition("/")[0]
-                path = remove_dot_segments(f"{folder}/{reference.path}")
+        if inherits and not path.startswith("/"):
+            folder, slash, _ = base.path.rpartition("/")
+            path = f"{folder}{slash if base.host is None else '/'}{path}"
+        path = remove_dot_segments(path)
+    scheme = base.scheme if reference.scheme is None else reference.scheme
     return URI(scheme, authority.userinfo, authority.host, authority.port, path, query, reference.fragment)

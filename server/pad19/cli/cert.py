@@ -1,0 +1,183 @@
+"""``pad19 cert``: look at certificates, make them, renew them.
+
+The tls room is imported by the commands that need it: loading OpenSSL would slow down every other one.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pad19.protocol.uri import display_host
+
+if TYPE_CHECKING:
+    from pad19.tls.certificate import Credentials
+
+_certs = click.option(
+    "--certs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder of the certificates; otherwise the one that pad19.toml here names, or your own.",
+)
+_years = click.option(
+    "--years", type=click.IntRange(1), default=100, show_default=True, help="How long it is valid."
+)
+
+
+@click.group()
+def cert() -> None:
+    """Show, make and renew certificates."""
+
+
+@cert.command()
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@_certs
+def show(hosts: tuple[str, ...], certs: Path | None) -> None:
+    """Show the certificates of the hosts, or all there are."""
+    from pad19.tls.certificate import files, hosts_in, load
+
+    folder = certs or _default_folder()
+    with _one_sentence():
+        found = hosts or hosts_in(folder)
+    if not found:
+        click.echo(f"There are no certificates in {folder}; `pad19 cert new HOST` makes one.")
+
+    def describe(host: str) -> str:
+        return _describe(host, load(*files(host, folder), host=host))
+
+    _for_each(found, describe)
+
+
+@cert.command()
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@_certs
+@_years
+@click.option("--client", metavar="NAME", help="Make a certificate for a visitor, not for a host.")
+@click.option("--out", metavar="PREFIX", help="Where that one goes: PREFIX.crt and PREFIX.key.")
+def new(hosts: tuple[str, ...], certs: Path | None, years: int, client: str | None, out: str | None) -> None:
+    """Make a certificate for each HOST that has none, such as example.org, '*.example.org' or ::1."""
+    from pad19.tls.making import MAX_COMMON_NAME, make, make_client
+
+    if client is None:
+        if not hosts:
+            raise click.UsageError("Name the hosts, or a visitor with --client.")
+        if out is not None:
+            raise click.UsageError("--out goes with --client; for hosts, --certs names the folder.")
+        folder = certs or _default_folder()
+        _for_each(hosts, lambda host: _describe(host, make(host, folder, years=years)))
+        return
+    if hosts or certs:
+        raise click.UsageError("--client goes with neither hosts nor --certs.")
+    if not client.isprintable() or not 0 < len(client.encode()) <= MAX_COMMON_NAME:
+        raise click.BadParameter(
+            f"a name has 1 to {MAX_COMMON_NAME} bytes, all printable.", param_hint="--client"
+        )
+    prefix = out or re.sub(r"[^\w.-]+", "-", client).lstrip(".-") or "client"
+    certificate_path, key_path = Path(f"{prefix}.crt"), Path(f"{prefix}.key")
+    _for_each(
+        [client], lambda name: _describe(name, make_client(name, certificate_path, key_path, years=years))
+    )
+
+
+@cert.command()
+@click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+@_certs
+@_years
+@click.option("--force", is_flag=True, help="Put a self-signed one in the place of one from an authority.")
+def renew(hosts: tuple[str, ...], certs: Path | None, years: int, force: bool) -> None:
+    """Give certificates new dates. The key stays.
+
+    Clients that remember the key notice nothing. Those that remember the certificate will ask their
+    users whether to trust the new one.
+    """
+    from pad19.tls.making import renew as renew_one
+
+    folder = certs or _default_folder()
+    _for_each(
+        hosts,
+        lambda host: _describe(host, renew_one(host, folder, years=years, force=force)),
+        "The key is the same: clients that remember the key notice nothing, and those that remember\n"
+        "the certificate will ask their users whether to trust the new one.",
+    )
+
+
+def _for_each(hosts: Iterable[str], describe: Callable[[str], str], afterwards: str = "") -> None:
+    """Show what became of each host; one that failed does not stop the others, but the exit status is 1."""
+    outcomes: list[bool] = []
+    for host in hosts:
+        try:
+            with _one_sentence():
+                click.echo(describe(host))
+            outcomes.append(True)
+        except click.ClickException as error:
+            error.show()
+            outcomes.append(False)
+    if afterwards and any(outcomes):
+        click.echo(afterwards)
+    if not all(outcomes):
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    from pad19.tls.certificate import CertificateError
+
+    try:
+        yield
+    except CertificateError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _describe(host: str, credentials: "Credentials") -> str:
+    shown = display_host(host)
+    days = (credentials.not_after - datetime.now(UTC)).days
+    left = f"{days} days left" if days >= 0 else "expired"
+    lines = {
+        "certificate": credentials.fingerprint,
+        "public key": credentials.key_fingerprint,
+        "valid": f"{credentials.not_before:%Y-%m-%d} to {credentials.not_after:%Y-%m-%d} ({left})",
+        "key": credentials.key_type + (", self-signed" if credentials.self_signed else ""),
+        "names": ", ".join(credentials.hosts),  # none in a visitor's
+        "files": f"{credentials.certificate_path}, {credentials.key_path}",
+    }
+    text = host if shown == host else f"{host} ({shown})"
+    text += "".join(f"\n  {label:<11}  {value}" for label, value in lines.items() if value)
+    return text + "".join(f"\n  {'warning':<11}  {warning}" for warning in credentials.warnings) + "\n"
+
+
+def _default_folder() -> Path:
+    """The folder that pad19.toml here names as ``server.certs``; without such a file, this user's own.
+
+    Not by way of the whole configuration: certificates can be wanted before the rest of it is right.
+    """
+    file = Path("pad19.toml")
+    try:
+        server = tomllib.loads(file.read_text("utf-8")).get("server", {})
+    except FileNotFoundError:
+        return _own_folder()
+    except (OSError, ValueError) as error:
+        raise _ConfigurationError(f"{file} cannot be read: {error}; mend it, or give --certs.") from error
+    certs = server.get("certs", "certs") if isinstance(server, dict) else None
+    if not isinstance(certs, str) or not certs:
+        raise _ConfigurationError(f"{file}: server.certs names no folder; mend it, or give --certs.")
+    return file.parent / certs
+
+
+def _own_folder() -> Path:
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not data.is_absolute():  # then the XDG specification has it ignored
+        try:
+            data = Path.home() / ".local" / "share"
+        except RuntimeError as error:
+            raise _ConfigurationError("You have no home folder; give --certs.") from error
+    return data / "pad19" / "certs"
+
+
+class _ConfigurationError(click.ClickException):
+    exit_code = 2

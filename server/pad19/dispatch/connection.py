@@ -1,0 +1,200 @@
+"""One connection from the first byte to its line in the log.
+
+handshake -> request line -> handler -> header and body -> close_notify -> record. Each step has its
+deadline. Whatever goes wrong ends in a header where the client can still read one, and in exactly
+one record in any case.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import trio
+
+from pad19.protocol.client import Client
+from pad19.protocol.failure import CertificateNotValid, Failure, TemporaryFailure
+from pad19.protocol.request import Request, RequestReader
+from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
+from pad19.tls.context import Contexts
+from pad19.tls.stream import HandshakeFailed, TLSStream, Truncated
+
+from .admission import Admission
+from .record import Record
+from .router import Router
+
+LOGGER = logging.getLogger("pad19.dispatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds that a client may take. When it stops reading is the socket's business."""
+
+    handshake: float = 10.0
+    request: float = 10.0  # from the end of the handshake to CRLF
+
+
+class Connections:
+    """Serves connections, all with the same contexts, capsules and limits."""
+
+    def __init__(
+        self,
+        contexts: Contexts,
+        router: Router,
+        admission: Admission,
+        deadlines: Deadlines,
+        log: Callable[[Record], None],
+    ) -> None:
+        self._contexts = contexts
+        self._router = router
+        self._admission = admission
+        self._deadlines = deadlines
+        self._log = log
+
+    async def serve(
+        self, transport: trio.abc.Stream, address: str, client_port: int = 0, port: int | None = None
+    ) -> None:
+        """Serve one client and close. Whatever happens stays in here.
+
+        ``address`` and ``client_port`` are the client's ("" for a UNIX socket); ``port`` is the one
+        it connected to, or None if any port in a URI will do.
+        """
+        record = Record(address=address, started=time.time())
+        begin = time.perf_counter()
+        refusal = self._admission.enter(address)
+        stream = None
+        try:
+            stream = TLSStream(transport, self._contexts.default)
+            await self._converse(stream, record, refusal, client_port, port)
+        except trio.BrokenResourceError as error:
+            record.reason = record.reason or f"client left: {error}"
+        except trio.Cancelled:
+            record.reason = record.reason or "server stopped"
+            raise
+        except Exception:
+            LOGGER.exception("a connection failed")
+            record.reason = "internal error"
+        finally:
+            self._admission.leave(address)
+            record.duration = time.perf_counter() - begin
+            self._log(record)
+            if stream is None or not stream.closed:
+                await trio.aclose_forcefully(transport)
+
+    def turn_away(self, address: str) -> None:
+        """Record a connection that was closed at once, since there is no room even to refuse it."""
+        self._log(Record(address=address, started=time.time(), reason="no room"))
+
+    async def _converse(
+        self, stream: TLSStream, record: Record, refusal: Failure | None, client_port: int, port: int | None
+    ) -> None:
+        phase = "handshake"
+        with trio.CancelScope(deadline=trio.current_time() + self._deadlines.handshake) as deadline:
+            try:
+                await stream.do_handshake()
+            except HandshakeFailed as error:
+                record.reason = f"handshake failed: {error}"
+                return
+            phase = "request"
+            deadline.deadline = trio.current_time() + self._deadlines.request
+            identity = stream.identity
+            record.tls_version = stream.version
+            record.fingerprint = identity.fingerprint if identity else None
+            client = Client(record.address, client_port, stream.server_name, record.tls_version, identity)
+            request: Request | Failure | None
+            # Refused before its request was read: that is still to come, and must not reset the answer.
+            request = refusal or await self._read_request(stream, client, record)
+            if request is None:
+                return
+            deadline.deadline = math.inf  # handlers bring their own, and sending has the stall limit
+            await self._answer(stream, record, request, port)
+        if deadline.cancelled_caught:
+            record.reason = f"{phase} timeout"
+
+    async def _read_request(
+        self, stream: TLSStream, client: Client, record: Record
+    ) -> Request | Failure | None:
+        """The request; the failure that it is; or None if the client went away."""
+        reader = RequestReader(client)
+        try:
+            while True:
+                data = await stream.read()
+                if not data:
+                    record.reason = "closed before CRLF"
+                    return None
+                request = reader.receive(data)
+                if request is not None:
+                    record.request = request.uri
+                    return request
+        except Failure as failure:
+            return failure
+        except Truncated:
+            record.reason = "closed before CRLF"
+            return None
+        finally:
+            if not record.request:
+                record.request = reader.received.decode("utf-8", "surrogateescape")
+
+    async def _answer(
+        self, stream: TLSStream, record: Record, request: Request | Failure, port: int | None
+    ) -> None:
+        # More input is to come if the line was not read to its end, or if a titan body follows it.
+        drain = isinstance(request, Failure) or request.scheme != "gemini"
+        try:
+            if isinstance(request, Failure):
+                raise request
+            response = await self._respond(request, port)
+            head = self._head(response)
+        except Failure as failure:
+            head, response = header(failure.status, str(failure)), Reply(failure.status, "")
+        record.status = int(response.status)
+        body = response.body
+        if isinstance(body, bytes):
+            await stream.finish(head + body, drain=drain)
+            record.bytes_sent = len(body)
+            return
+        try:
+            await self._stream(stream, record, head, body)
+        finally:
+            with trio.CancelScope(shield=True):
+                await body.aclose()
+
+    async def _respond(self, request: Request, port: int | None) -> Response:
+        handler = self._router.handler(request, port)
+        certificate = request.client.certificate
+        if certificate and (problem := certificate.problem(datetime.now(UTC))):
+            raise CertificateNotValid(problem)
+        try:
+            return await handler(request)
+        except Exception as error:
+            if isinstance(error, Failure):
+                raise
+            LOGGER.exception("%s: the handler failed", request.uri)
+            raise TemporaryFailure("internal error") from error
+
+    def _head(self, response: Response) -> bytes:
+        try:
+            return header(response.status, response.meta)
+        except ValueError as error:
+            LOGGER.error("no header can be written: %s", error)  # noqa: TRY400 - the trace shows only us
+            raise TemporaryFailure("internal error") from error
+
+    async def _stream(self, stream: TLSStream, record: Record, head: bytes, body: Stream) -> None:
+        await stream.write(head)
+        try:
+            async for chunk in body:
+                await stream.write(chunk)
+                record.bytes_sent += len(chunk)
+        except trio.BrokenResourceError:
+            raise
+        except BrokenBody as error:
+            record.reason = f"body broke off: {error}"
+            LOGGER.warning("%s: the body broke off: %s", record.request, error)
+        except Exception as error:
+            record.reason = f"body broke off: {type(error).__name__}"
+            LOGGER.exception("%s: the body broke off", record.request)
+        else:
+            await stream.finish()
+        # Otherwise it stays open here and is closed without close_notify: the truncation shows.

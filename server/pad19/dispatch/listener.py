@@ -1,0 +1,87 @@
+"""Accepting connections, as long as there are file descriptors and memory for them."""
+
+import errno
+import logging
+import socket
+
+import trio
+
+from pad19.tls.socket_stream import SocketStream
+
+from .admission import Admission
+from .connection import Connections
+
+LOGGER = logging.getLogger("pad19.dispatch")
+
+# Not trio.serve_listeners(): it runs several checkpoints for each connection, about 10 us each, and
+# wraps the socket twice. This many are taken in one go, so that those already taken get their turn.
+AT_ONCE = 16
+PAUSE = 0.1  # seconds until the next try when the system has nothing left to give
+COMPLAIN_EVERY = 60.0  # seconds between two complaints about it
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+# The client's network or patience failed before it was taken: accept(2), "Error handling".
+_LOST = {
+    errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENOPROTOOPT,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.ETIMEDOUT,
+}  # fmt: skip
+
+
+class Listener:
+    """Hands the connections of one listening, non-blocking socket on.
+
+    ``port``: the port that URIs must name; None: any. ``stall``: seconds, see `SocketStream`.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        connections: Connections,
+        admission: Admission,
+        *,
+        port: int | None,
+        stall: float,
+    ) -> None:
+        self._socket = sock
+        self._connections = connections
+        self._admission = admission
+        self._port = port
+        self._stall = stall
+        self._complained = -COMPLAIN_EVERY
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Accept until cancelled; connections run in ``nursery``, which outlives this."""
+        taken = 0
+        while True:
+            try:
+                sock, address = self._socket.accept()
+            except BlockingIOError:
+                taken = 0
+                await trio.lowlevel.wait_readable(self._socket)
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._complain(error)
+                    await trio.sleep(PAUSE)
+                elif error.errno not in _LOST:
+                    raise
+            else:
+                self._take(sock, address, nursery)
+                taken += 1
+                if taken == AT_ONCE:
+                    taken = 0
+                    await trio.lowlevel.checkpoint()
+
+    def _take(self, sock: socket.socket, address: tuple[str, int] | str, nursery: trio.Nursery) -> None:
+        host, port = address[:2] if isinstance(address, tuple) else ("", 0)
+        if not self._admission.has_room():
+            sock.close()
+            self._connections.turn_away(host)
+            return
+        sock.setblocking(False)
+        transport = SocketStream(sock, self._stall)
+        nursery.start_soon(self._connections.serve, transport, host, port, self._port, name="connection")
+
+    def _complain(self, error: OSError) -> None:
+        now = trio.current_time()
+        if now - self._complained >= COMPLAIN_EVERY:
+            self._complained = now
+            LOGGER.error("new connections wait: %s (raise LimitNOFILE= or ulimit -n)", error.strerror)

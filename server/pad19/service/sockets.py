@@ -1,0 +1,137 @@
+"""Listening sockets, bound as the configuration says."""
+
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import Config, ConfigError
+from .listen import Listen
+
+BACKLOG = 1024  # connections that wait in the kernel, for example while descriptors are short
+# The kernel keeps a connection to itself until the client has said something: one wake-up less. What
+# stays silent is handed over after about a second, and then meets the handshake deadline.
+DEFER_ACCEPT = 1  # seconds
+_NO_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A listening socket; ``listen`` has its real port, where 0 was asked for."""
+
+    listen: Listen
+    socket: socket.socket
+
+
+def bind(config: Config) -> tuple[Bound, ...]:
+    """Bind everything that `server.listen` names, or nothing.
+
+    Raises:
+        ConfigError: An address cannot be had. One sentence for each.
+    """
+    bound: list[Bound] = []
+    problems: list[str] = []
+    for listen in config.server.addresses:
+        try:
+            bound += _bind(listen, optional=config.server.listen is None)
+        except OSError as error:
+            problems.append(_problem(listen, error))
+    if not bound and not problems:
+        problems.append("server.listen: this machine has neither IPv4 nor IPv6")
+    if problems:
+        for entry in bound:
+            entry.socket.close()
+        raise ConfigError(tuple(problems))
+    return tuple(bound)
+
+
+def _bind(listen: Listen, *, optional: bool) -> list[Bound]:
+    if listen.path is not None:
+        return [Bound(listen, _unix(listen.path))]
+    bound: list[Bound] = []
+    port = listen.port
+    for address in listen.addresses:
+        try:
+            sock = _tcp(address, port)
+        except OSError as error:
+            # A machine without IPv6 is fine, unless its operator asked for that address by itself.
+            if error.errno in _NO_FAMILY and ":" in address and (optional or len(listen.addresses) > 1):
+                continue
+            for entry in bound:
+                entry.socket.close()
+            raise
+        port = sock.getsockname()[1]
+        bound.append(Bound(Listen(host=address, port=port), sock))
+    return bound
+
+
+def _tcp(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Each family has its own socket: no "::ffff:192.0.2.1" in logs and limits.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address, port))
+        listen_on(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _unix(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.bind(os.fspath(path))
+        listen_on(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on any more: its owner was killed."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)  # second
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+
+
+def listen_on(sock: socket.socket) -> None:
+    """Listen, with the options that connections inherit."""
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_ACCEPT)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+
+
+def _problem(listen: Listen, error: OSError) -> str:
+    start = f'server.listen: "{listen}" cannot be listened on'
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"{start}: another program has it; stop that one, or choose another port with --listen"
+        case errno.EACCES if listen.path is None:
+            return f"{start}: ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose one above"
+        case errno.EADDRNOTAVAIL:
+            return f"{start}: this machine does not have that address; choose one that `ip address` shows"
+        case errno.EAFNOSUPPORT:
+            return f"{start}: this machine has no such kind of address; leave it out"
+        case errno.ENOENT | errno.EACCES | errno.EROFS:
+            return f"{start}: {error.strerror}; the folder must exist and be writable for pad19"
+        case _:
+            return f"{start}: {error.strerror}"

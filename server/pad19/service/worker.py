@@ -1,0 +1,154 @@
+"""A worker: one validated configuration, served until it is told to stop.
+
+It never changes its mind. What can fail for the operator (certificates, folders) fails in
+`Site.build`, before the first connection is taken.
+"""
+
+import gc
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import trio
+
+from pad19.content.mimetype import MimeTypes
+from pad19.content.static import StaticFiles
+from pad19.dispatch.admission import Admission
+from pad19.dispatch.connection import Connections, Deadlines
+from pad19.dispatch.listener import Listener
+from pad19.dispatch.record import Record
+from pad19.dispatch.router import Handler, Router
+from pad19.tls.certificate import CertificateError, Credentials, load
+from pad19.tls.context import Contexts
+from pad19.tls.making import load_or_make
+
+from .access_log import formatter
+from .config import Capsule, Config, ConfigError
+from .log_writer import LogWriter
+from .sockets import Bound
+
+LOGGER = logging.getLogger("pad19.service")
+
+# Requests leave no cycles behind, so the collector finds nothing and may look more rarely.
+_COLLECT_EVERY = (10_000, 50, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything that is served: a handler and credentials for every host."""
+
+    handlers: dict[str, Handler]
+    credentials: dict[str, Credentials]
+    made: frozenset[str]  # hosts whose certificate is new
+
+    @classmethod
+    def build(cls, config: Config) -> Self:
+        """Load, and where there are none make, the certificates. Blocks.
+
+        Raises:
+            ConfigError: Certificates that cannot be used or made; all of them together.
+        """
+        handlers: dict[str, Handler] = {}
+        credentials: dict[str, Credentials] = {}
+        made: set[str] = set()
+        problems: list[str] = []
+        for capsule in config.capsules:
+            handler = _files(capsule)
+            for host in capsule.hosts:
+                try:
+                    credentials[host], new = _credentials(capsule, host, config)
+                except CertificateError as error:
+                    problems.append(str(error))
+                    continue
+                handlers[host] = handler
+                if new:
+                    made.add(host)
+                for warning in credentials[host].warnings:
+                    LOGGER.warning("%s", warning)
+        if problems:
+            raise ConfigError(tuple(dict.fromkeys(problems)))
+        return cls(handlers, credentials, frozenset(made))
+
+
+def _files(capsule: Capsule) -> StaticFiles:
+    return StaticFiles(
+        capsule.content,
+        MimeTypes(capsule.mimetypes, lang=capsule.lang, charset=capsule.charset),
+        index=capsule.index,
+        listing=capsule.listing,
+        hidden=capsule.hidden,
+    )
+
+
+def _credentials(capsule: Capsule, host: str, config: Config) -> tuple[Credentials, bool]:
+    if capsule.certificate is not None and capsule.key is not None:
+        return load(capsule.certificate, capsule.key, host=host), False
+    return load_or_make(host, config.server.certs)
+
+
+async def serve(
+    config: Config,
+    site: Site,
+    sockets: Sequence[Bound],
+    log: LogWriter,
+    stop: trio.Event,
+    stop_now: trio.Event | None = None,
+    *,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until ``stop``, then finish what runs within the grace period; owns the sockets and the log.
+
+    ``stop_now`` ends it at once. ``ready`` is called when connections are being taken.
+    """
+    limits = config.limits
+    admission = Admission(limits.connections, limits.per_address)
+    line = formatter(config.log.format, config.log.addresses)
+
+    def record(entry: Record) -> None:
+        log.write(line(entry))
+
+    connections = Connections(
+        Contexts(site.credentials),
+        Router(site.handlers),
+        admission,
+        Deadlines(limits.handshake_s, limits.request_s),
+        record,
+    )
+    listeners = [
+        Listener(
+            bound.socket,
+            connections,
+            admission,
+            port=bound.listen.port if config.server.check_port and bound.listen.path is None else None,
+            stall=limits.stall_s,
+        )
+        for bound in sockets
+    ]
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_EVERY)
+    async with log, trio.open_nursery() as background:
+        background.start_soon(log.run)
+        async with trio.open_nursery() as running:
+            if stop_now is not None:
+                background.start_soon(_cancel_on, stop_now, running.cancel_scope)
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(listener.run, running)
+                ready()
+                await stop.wait()
+                accepting.cancel_scope.cancel()
+            for bound in sockets:
+                bound.socket.close()
+                if bound.listen.path is not None:
+                    bound.listen.path.unlink(missing_ok=True)
+            if admission.total:
+                LOGGER.info("stopping: %d connections have %g s to finish", admission.total, limits.grace_s)
+            running.cancel_scope.deadline = trio.current_time() + limits.grace_s
+        background.cancel_scope.cancel()
+
+
+async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -1,0 +1,273 @@
+"""The server's certificates and keys as they lie in a folder: ``HOST.crt`` and ``HOST.key``, both PEM.
+
+What makes serving impossible raises `CertificateError`. What clients may complain about, such as an
+expired certificate, is a warning: a capsule that answers is better than one that does not, as long
+as its operator is told.
+"""
+
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from pad19.protocol.client import Identity
+from pad19.protocol.uri import InvalidURI, normalize_host
+
+from .identity import MIN_RSA, identify
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}  # that TLS 1.3 signs with
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_DER = b"\x30"  # the first byte of a SEQUENCE: every certificate and key in DER form begins so
+
+
+class CertificateError(Exception):
+    """A certificate or key is of no use. The message is one sentence with the file and the mend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A certificate with its key, ready to be served."""
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]  # the certificates above it, as they are sent
+    private_key: PrivateKey = field(repr=False, compare=False)  # the certificate holds its other half
+    certificate_path: Path
+    key_path: Path
+    hosts: tuple[str, ...]  # of the subjectAltName, normalised; an IPv6 address in brackets
+    identity: Identity
+    warnings: tuple[str, ...] = ()  # one sentence each, for the operator
+
+    @property
+    def fingerprint(self) -> str:
+        """``"sha256:…"`` of the certificate."""
+        return self.identity.fingerprint
+
+    @property
+    def key_fingerprint(self) -> str:
+        """``"sha256:…"`` of the public key; renewal keeps it."""
+        return self.identity.key_fingerprint
+
+    @property
+    def not_before(self) -> datetime:
+        return self.identity.not_before
+
+    @property
+    def not_after(self) -> datetime:
+        return self.identity.not_after
+
+    @property
+    def self_signed(self) -> bool:
+        """Whether nobody but the key's owner stands behind the certificate."""
+        return self.identity.subject == self.identity.issuer
+
+    @property
+    def key_type(self) -> str:
+        """For people: ``ECDSA P-256``, ``RSA 3072``, ``Ed25519``."""
+        match self.private_key:
+            case rsa.RSAPrivateKey(key_size=bits):
+                return f"RSA {bits}"
+            case ec.EllipticCurvePrivateKey(curve=curve):
+                return f"ECDSA {_CURVES[curve.name]}"
+            case _:
+                return "Ed25519"
+
+    def covers(self, host: str) -> bool:
+        """Whether a normalised host, or a ``*.`` wildcard as such, is among the names."""
+        return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
+
+
+def normalize(host: str) -> str:
+    """The form in which hosts of certificates are compared: also ``*.`` names and bare addresses.
+
+    Raises:
+        CertificateError: It is neither a name nor an address.
+    """
+    wildcard, name = ("*.", host[2:]) if host.startswith("*.") else ("", host)
+    if ":" in name and not name.startswith("["):
+        name = f"[{name}]"
+    try:
+        return wildcard + normalize_host(name).removesuffix(".")
+    except InvalidURI as error:
+        raise CertificateError(f"{host!r} cannot have a certificate: {error}") from error
+
+
+def files(host: str, folder: Path) -> tuple[Path, Path]:
+    """Where the certificate and the key of a host are: ``_.example.org.crt``, ``2001:db8::1.key``."""
+    name = normalize(host).strip("[]")
+    if name.startswith("*."):
+        name = f"_{name[1:]}"
+    return folder / f"{name}.crt", folder / f"{name}.key"
+
+
+def hosts_in(folder: Path) -> list[str]:
+    """The hosts that have a certificate or a key in the folder, sorted; none if there is no folder.
+
+    Raises:
+        CertificateError: The folder cannot be read.
+    """
+    try:
+        # A temporary file of a writer that died begins with a dot.
+        names = {
+            path.stem
+            for path in folder.iterdir()
+            if path.suffix in {".crt", ".key"} and not path.name.startswith(".")
+        }
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return sorted(f"[{name}]" if ":" in name else re.sub(r"^_\.", "*.", name) for name in names)
+
+
+def load(
+    certificate_path: Path, key_path: Path, *, host: str | None = None, now: datetime | None = None
+) -> Credentials:
+    """Read a certificate with its chain, leaf first, and its key; check that both can be served.
+
+    Keys are RSA, ECDSA or Ed25519, as PKCS#8 or in the traditional forms. ``host``: whom the
+    certificate should cover. ``now`` (aware) is for the dates; both lead to warnings only.
+
+    Raises:
+        CertificateError: A file is missing, unreadable, not PEM or weak, or the two do not match.
+    """
+    certificates = _read_certificates(certificate_path)
+    leaf, *chain = certificates
+    identity = identify(leaf)
+    if identity.defect:
+        raise CertificateError(f"{certificate_path} cannot be served: {identity.defect}; make a new one")
+    private_key = read_key(key_path)
+    public_key = private_key.public_key()
+    if leaf.public_key() != public_key:
+        if any(public_key == certificate.public_key() for certificate in chain):
+            raise CertificateError(
+                f"{certificate_path} does not begin with the certificate of {key_path.name}; "
+                "move it to the top"
+            )
+        raise CertificateError(
+            f"{key_path} is not the key of {certificate_path.name}; "
+            "restore the right one, or move both away and make a new pair"
+        )
+    credentials = Credentials(
+        certificate=leaf,
+        chain=tuple(chain),
+        private_key=private_key,
+        certificate_path=certificate_path,
+        key_path=key_path,
+        hosts=_hosts(leaf, certificate_path),
+        identity=identity,
+    )
+    return replace(credentials, warnings=tuple(_warnings(credentials, host, now or datetime.now(UTC))))
+
+
+def read_key(path: Path) -> PrivateKey:
+    """The private key in a PEM file.
+
+    Raises:
+        CertificateError: It is missing or cannot be used.
+    """
+    data = _read_pem(path, "private key")
+    try:
+        key = load_pem_private_key(data, password=None)
+    except TypeError as error:  # what cryptography raises for want of a password
+        raise CertificateError(
+            f"{path} is encrypted; decrypt it with `openssl pkey -in {path.name} -out {path.name}.plain` "
+            "and put the result in its place"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError(f"{path} holds a broken private key; restore it from a backup") from error
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA:
+        raise CertificateError(
+            f"{path} is too weak: {key.key_size} bits of RSA, where {MIN_RSA} are the least; make a new key"
+        )
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in _CURVES:
+        raise CertificateError(
+            f"{path} is on the curve {key.curve.name}, which TLS 1.3 cannot use; make a new key on P-256"
+        )
+    if not isinstance(key, PrivateKey):
+        raise CertificateError(f"{path} is neither an RSA, ECDSA nor Ed25519 key; make a new key")
+    return key
+
+
+def _read_certificates(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read_pem(path, "certificate"))
+    except ValueError as error:
+        raise CertificateError(f"{path} holds a broken certificate; restore it from a backup") from error
+
+
+def _read_pem(path: Path, wanted: str) -> bytes:
+    """The contents of a file that holds at least one PEM block of the wanted kind."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        mend = (
+            "make a pair with `pad19 cert new`"
+            if wanted == "certificate"
+            else "restore it, or move the certificate that belongs to it away and make a new pair"
+        )
+        raise CertificateError(f"{path} is missing; {mend}") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    labels = [match[1].decode("ascii") for match in _BLOCK.finditer(data)]
+    if any(label.endswith(wanted.upper()) for label in labels):
+        return data
+    if labels:
+        raise CertificateError(
+            f"{path} holds a {labels[0].lower()} where a {wanted} belongs; "
+            "swap the two files if they are the wrong way round"
+        )
+    if not data.strip():
+        raise CertificateError(f"{path} is empty; restore it, or remove the pair and make a new one")
+    if data.startswith(_DER):
+        tool = "x509" if wanted == "certificate" else "pkey"
+        raise CertificateError(
+            f"{path} is DER where PEM belongs; convert it with "
+            f"`openssl {tool} -inform DER -in {path.name} -out {path.name}.pem`"
+        )
+    raise CertificateError(f"{path} holds no {wanted} in PEM form; restore it from a backup")
+
+
+def _unreadable(path: Path, error: OSError) -> CertificateError:
+    return CertificateError(
+        f"{path} cannot be read ({error.strerror}); make it readable for the user that runs pad19"
+    )
+
+
+def _hosts(certificate: x509.Certificate, path: Path) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    except Exception as error:  # cryptography has several for extensions that it cannot parse
+        raise CertificateError(f"{path} has malformed extensions; make a new one") from error
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return (
+        *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
+        *(f"[{address}]" if isinstance(address, IPv6Address) else str(address) for address in addresses),
+    )
+
+
+def _warnings(credentials: Credentials, host: str | None, now: datetime) -> Iterator[str]:
+    path, key_path = credentials.certificate_path, credentials.key_path
+    if now > credentials.not_after:
+        mend = "with `pad19 cert renew`" if credentials.self_signed else "where it was issued"
+        yield f"{path} expired on {credentials.not_after:%Y-%m-%d}; renew it {mend}"
+    if now < credentials.not_before:
+        yield f"{path} is not valid before {credentials.not_before:%Y-%m-%d}; check the clock"
+    if host is not None and not credentials.covers(normalize(host)):
+        names = ", ".join(credentials.hosts) or "no host at all"
+        yield f"{path} is for {names}, not for {host}; clients may refuse it"
+    with suppress(OSError):  # it was there a moment ago, when it was read
+        if key_path.stat().st_mode & stat.S_IROTH:
+            yield f"{key_path} can be read by everybody; close it with `chmod 600 {key_path}`"

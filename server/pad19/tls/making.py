@@ -1,0 +1,245 @@
+"""Make and renew self-signed certificates, for hosts and for people.
+
+Clients trust on first use: they remember a certificate or its key and ask when it changes. So a
+certificate lives for a century, and renewal keeps the key.
+
+Any number of processes may make the same certificate at once, without a lock that could be left
+behind. A file is written under another name and then linked to its own, which only the first can
+do; whoever comes second takes the first one's key. The key comes first, so that no certificate is
+ever without its key, and a key alone is where the next attempt goes on.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .certificate import CertificateError, Credentials, PrivateKey, files, load, normalize, read_key
+
+YEARS = 100
+MAX_COMMON_NAME = 64  # characters (RFC 5280, appendix A: ub-common-name)
+EARLIER = timedelta(days=1)  # a client whose clock is slow must not find it "not yet valid"
+FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, section 4.1.2.5
+
+
+def load_or_make(
+    host: str, folder: Path, *, years: int = YEARS, now: datetime | None = None
+) -> tuple[Credentials, bool]:
+    """The credentials of a host, and whether they were made just now because there were none.
+
+    Raises:
+        CertificateError: What is there cannot be used, or the folder cannot be written.
+    """
+    certificate_path, key_path = files(host, folder)
+    made = _make(host, folder, years, now)
+    return load(certificate_path, key_path, host=host, now=now), made
+
+
+def make(host: str, folder: Path, *, years: int = YEARS, now: datetime | None = None) -> Credentials:
+    """Make the certificate of a host, with the key in the folder if there is one.
+
+    Raises:
+        CertificateError: There is a certificate already, or the folder cannot be written.
+    """
+    certificate_path, key_path = files(host, folder)
+    if not _make(host, folder, years, now):
+        raise CertificateError(
+            f"{certificate_path} exists already; renew it with `pad19 cert renew {host}`, "
+            f"or move it and {key_path.name} away for a new key"
+        )
+    return load(certificate_path, key_path, host=host, now=now)
+
+
+def make_client(
+    name: str,
+    certificate_path: Path,
+    key_path: Path,
+    *,
+    years: int = YEARS,
+    now: datetime | None = None,
+) -> Credentials:
+    """Make a certificate by which a person or program is recognised; ``name``: 1 to 64 characters.
+
+    Raises:
+        CertificateError: There is a certificate already, or the folder cannot be written.
+    """
+
+    def build(key: PrivateKey) -> x509.Certificate:
+        return _sign(_name(name), [], ExtendedKeyUsageOID.CLIENT_AUTH, key, years, now)
+
+    if not _make_pair(certificate_path, key_path, build):
+        raise CertificateError(f"{certificate_path} exists already; choose another name with `--out`")
+    return load(certificate_path, key_path, now=now)
+
+
+def renew(
+    host: str, folder: Path, *, years: int = YEARS, force: bool = False, now: datetime | None = None
+) -> Credentials:
+    """Give a self-signed certificate new dates. Key and names stay; ``host`` is added if it is missing.
+
+    Raises:
+        CertificateError: It is not self-signed (without ``force``), or one of the files is of no use.
+    """
+    certificate_path, key_path = files(host, folder)
+    current = load(certificate_path, key_path, now=now)
+    if not current.self_signed and not force:
+        raise CertificateError(
+            f"{certificate_path} was issued by a certificate authority; renew it there, "
+            "or give `--force` for a self-signed one in its place"
+        )
+    names = [_general_name(name) for name in current.hosts]
+    if not current.covers(normalize(host)):
+        names.append(_general_name(normalize(host)))
+    certificate = _sign(
+        current.certificate.subject, names, ExtendedKeyUsageOID.SERVER_AUTH, current.private_key, years, now
+    )
+    _write(certificate_path, certificate.public_bytes(Encoding.PEM), 0o644, replace=True)
+    return load(certificate_path, key_path, host=host, now=now)
+
+
+def _make(host: str, folder: Path, years: int, now: datetime | None) -> bool:
+    """Make the pair of a host. False: there is a certificate already."""
+    name = normalize(host)
+
+    def build(key: PrivateKey) -> x509.Certificate:
+        subject = _name(name.strip("[]")[:MAX_COMMON_NAME])
+        return _sign(subject, [_general_name(name)], ExtendedKeyUsageOID.SERVER_AUTH, key, years, now)
+
+    return _make_pair(*files(host, folder), build)
+
+
+def _make_pair(
+    certificate_path: Path, key_path: Path, build: Callable[[PrivateKey], x509.Certificate]
+) -> bool:
+    if os.path.lexists(certificate_path):
+        return False
+    folder = key_path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    key: PrivateKey = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    if not _write(key_path, pem, 0o600):
+        key = read_key(key_path)  # it was left alone on purpose, or another process was quicker
+    return _write(certificate_path, build(key).public_bytes(Encoding.PEM), 0o644)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    """A normalised host as it stands in a subjectAltName."""
+    with suppress(ValueError):
+        return x509.IPAddress(ip_address(host.strip("[]")))
+    if host.startswith("["):
+        raise CertificateError(f"{host} cannot have a certificate: it is no IPv6 address")
+    return x509.DNSName(host)
+
+
+def _sign(
+    subject: x509.Name,
+    names: list[x509.GeneralName],
+    purpose: x509.ObjectIdentifier,
+    key: PrivateKey,
+    years: int,
+    now: datetime | None,
+) -> x509.Certificate:
+    """A self-signed certificate as RFC 5280 wants an end entity's, for the strictest of clients."""
+    today = (now or datetime.now(UTC)).replace(microsecond=0)
+    # A Gregorian year, so that February 29 needs no care; OverflowError is what lies past year 9999.
+    try:
+        not_after = min(today + timedelta(days=years * 365.2425), FOREVER)
+    except OverflowError:
+        not_after = FOREVER
+    public_key = key.public_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - EARLIER)
+        .not_valid_after(not_after.replace(microsecond=0))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_SIGNING, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else SHA256())
+
+
+_SIGNING = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+def _write(path: Path, data: bytes, mode: int, *, replace: bool = False) -> bool:
+    """Write the whole file or nothing. False: the file exists, and ``replace`` was not asked for."""
+    temporary = path.with_name(f".{os.urandom(8).hex()}")
+    try:
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if replace:
+                temporary.replace(path)
+            elif not _link(temporary, path):
+                return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return True
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give a file its name unless the name is taken."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without hard links (FAT, Android): here two writers at once may collide.
+        if os.path.lexists(path):
+            return False
+        temporary.replace(path)
+    return True
+
+
+def _sync(folder: Path) -> None:
+    """Let the names of new files survive a power failure, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> CertificateError:
+    return CertificateError(
+        f"{path} cannot be written ({error.strerror}); "
+        "make the folder writable for the user that runs pad19, or name another one"
+    )

@@ -1,0 +1,121 @@
+"""A socket as a trio stream that asks the kernel first and waits only when it must.
+
+`trio.SocketStream` runs a checkpoint in every call, about 10 us each; a request makes several calls
+and has its data waiting in most of them. This stream skips those checkpoints, so it suits code that
+owns its loop (the TLS engine), and whoever loops over it for long yields by himself.
+"""
+
+import contextlib
+import math
+import socket
+
+import trio
+
+RECEIVE_SIZE = 16384 + 512  # bytes; one full TLS record with its overhead
+DRAIN_BYTES = 2 * 1024 * 1024  # unread input that is thrown away so that the answer arrives
+DRAIN_SECONDS = 3.0
+
+
+class SocketStream(trio.abc.HalfCloseableStream):
+    """Owns a non-blocking, connected stream socket.
+
+    ``stall``: seconds without progress after which a send gives up with BrokenResourceError.
+    """
+
+    __slots__ = ("_fd", "_socket", "_stall")
+
+    def __init__(self, sock: socket.socket, stall: float = math.inf) -> None:
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._stall = stall
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Bytes as they come; ``b""`` at the end. No checkpoint if something is there already."""
+        while True:
+            try:
+                return self._socket.recv(max_bytes or RECEIVE_SIZE)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._fd)
+            except OSError as error:
+                raise self._translated(error) from error
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """No checkpoint if the kernel takes it all at once."""
+        await self._send(data, 0)
+
+    async def _send(self, data: bytes | bytearray | memoryview, flags: int) -> None:
+        try:
+            sent = self._socket.send(data, flags)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise self._translated(error) from error
+        if sent < len(data):
+            await self._send_rest(memoryview(data)[sent:], flags)
+
+    async def _send_rest(self, data: memoryview, flags: int) -> None:
+        while data:
+            # Progress renews the time: slow readers are welcome, absent ones are not.
+            with trio.move_on_after(self._stall) as waiting:
+                await trio.lowlevel.wait_writable(self._fd)
+            if waiting.cancelled_caught:
+                raise trio.BrokenResourceError(f"client read nothing for {self._stall:g} s")
+            try:
+                data = data[self._socket.send(data, flags) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._translated(error) from error
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the kernel takes something."""
+        await trio.lowlevel.wait_writable(self._fd)
+
+    async def send_eof(self) -> None:
+        """FIN; receiving goes on."""
+        with contextlib.suppress(OSError):  # the other side is gone: it needs no FIN
+            self._socket.shutdown(socket.SHUT_WR)
+
+    async def finish(self, data: bytes, *, drain: bool) -> None:
+        """Send the last bytes and FIN together, and close so that they arrive.
+
+        Closing a socket with unread input resets the connection, and the reset can overtake the
+        answer. So input that is there, or expected (``drain``), is read and thrown away first,
+        within DRAIN_BYTES and DRAIN_SECONDS.
+        """
+        try:
+            if not drain:
+                try:
+                    # One call answers it: nothing there, the client's EOF, or more input to drain.
+                    drain = bool(self._socket.recv(RECEIVE_SIZE))
+                except OSError:  # BlockingIOError above all; a reset shows when sending
+                    drain = False
+            # MSG_MORE holds the last segment back until the FIN joins it.
+            await self._send(data, socket.MSG_MORE)
+            if drain:
+                await self.send_eof()
+                await self._drain()
+        finally:
+            self.close()
+
+    async def _drain(self) -> None:
+        left = DRAIN_BYTES
+        with trio.move_on_after(DRAIN_SECONDS), contextlib.suppress(trio.BrokenResourceError):
+            while left > 0 and (data := await self.receive_some()):
+                left -= len(data)
+
+    def close(self) -> None:
+        """Close without a checkpoint. Closing twice is fine."""
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._fd)
+            self._socket.close()
+
+    async def aclose(self) -> None:
+        """Close, with a checkpoint."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def _translated(self, error: OSError) -> Exception:
+        if self._socket.fileno() < 0:
+            return trio.ClosedResourceError("this stream was closed")
+        return trio.BrokenResourceError(error.strerror or str(error))

@@ -1,0 +1,320 @@
+"""TLS over any trio stream, with OpenSSL working on memory BIOs.
+
+General theory of operation. OpenSSL never touches a socket. It reads ciphertext from one memory BIO
+that we fill (`_fill`) and writes ciphertext to another that we empty (`_flush`). Every operation is:
+call OpenSSL; when it wants more input, send what it has to say, wait for ciphertext, call it again.
+
+pyOpenSSL and not the standard ssl module, because that one refuses a self-signed client certificate
+as soon as it asks for certificates, and self-signed is what Gemini clients have.
+
+`receive_some`, `send_all` and `aclose` follow trio's rules, checkpoints included. `read`, `write`
+and `finish` do the same work but yield only when they have to wait: a checkpoint costs about 10 us,
+a twentieth of a request.
+"""
+
+import trio
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from pad19.protocol.client import Identity
+
+from .identity import identify_der
+from .socket_stream import SocketStream
+
+RECORD = 16384  # bytes of plaintext in one TLS record at most (RFC 8446, section 5.1)
+BATCH = 8 * RECORD  # plaintext encrypted in one call: fewer calls, bounded memory
+_BATCH_OVERHEAD = 8 * 64  # header, tag and padding of the records of a batch, generously
+_SMALL = 4096  # what tickets and alerts need on top of a body
+
+
+class HandshakeFailed(trio.BrokenResourceError):
+    """No TLS connection came about; the message is OpenSSL's reason, fit for a log."""
+
+
+class Truncated(trio.BrokenResourceError):
+    """The connection ended without close_notify: what was received may not be all."""
+
+
+class TLSStream(trio.abc.Stream):
+    """One TLS connection over ``transport``, which it owns.
+
+    Call `do_handshake` first. One task may send while another receives.
+
+    Raises (all methods):
+        trio.BrokenResourceError: The connection is of no more use; `HandshakeFailed` and
+            `Truncated` say more.
+        trio.ClosedResourceError: It was closed on this side.
+        trio.BusyResourceError: Two tasks do the same thing at once.
+    """
+
+    __slots__ = (
+        "_broken", "_closed", "_flushed", "_flushing", "_receiving", "_sending", "_server_side",
+        "_tls", "_transport",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        transport: trio.abc.Stream,
+        context: SSL.Context,
+        *,
+        server_side: bool = True,
+        server_name: str = "",
+    ) -> None:
+        self._transport = transport
+        self._tls = SSL.Connection(context, None)
+        self._server_side = server_side
+        if server_side:
+            self._tls.set_accept_state()
+        else:
+            self._tls.set_connect_state()
+            if server_name:
+                self._tls.set_tlsext_host_name(server_name.encode("ascii"))
+        self._closed = self._broken = self._sending = self._receiving = self._flushing = False
+        self._flushed: trio.Event | None = None  # somebody waits for the flush under way
+
+    @property
+    def closed(self) -> bool:
+        """Was it closed, or is it closing, on this side?"""
+        return self._closed
+
+    # What is known after the handshake
+
+    @property
+    def server_name(self) -> str | None:
+        """The SNI that the client sent: lower case, without a trailing dot. None without one."""
+        name = self._tls.get_servername()
+        return name.decode("ascii", "replace").lower().removesuffix(".") if name else None
+
+    @property
+    def version(self) -> str:
+        """``"TLSv1.3"`` or ``"TLSv1.2"``."""
+        return self._tls.get_protocol_version_name()
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        """What the other side presented, in this handshake or in the one it resumed.
+
+        Raises:
+            ValueError: OpenSSL took it, but cryptography cannot read it.
+        """
+        return self._tls.get_peer_certificate(as_cryptography=True)
+
+    @property
+    def identity(self) -> Identity | None:
+        """The client certificate as a value, however broken it is."""
+        certificate = self._tls.get_peer_certificate()
+        if certificate is None:
+            return None
+        # As DER: what OpenSSL takes may be more than cryptography can read.
+        return identify_der(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+
+    # The handshake
+
+    async def do_handshake(self) -> None:
+        """Agree on keys. What the server says afterwards (tickets) leaves with its first answer.
+
+        Raises:
+            HandshakeFailed: They could not agree, or the other side left.
+        """
+        try:
+            while True:
+                try:
+                    self._tls.do_handshake()
+                except SSL.WantReadError:
+                    await self._flush()
+                    if not await self._fill():
+                        raise HandshakeFailed("closed during the handshake") from None
+                else:
+                    break
+        except SSL.Error as error:
+            with trio.move_on_after(1):  # second; the alert tells the client why, if it still listens
+                await self._flush_quietly()
+            raise HandshakeFailed(_reason(error)) from None
+        if not self._server_side:
+            await self._flush()
+
+    # Receiving
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Decrypted bytes; ``b""`` after the other side's close_notify."""
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError("max_bytes must be at least 1")
+        self._check_open()
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving")
+        await trio.lowlevel.checkpoint()
+        return await self.read(max_bytes or RECORD)
+
+    async def read(self, max_bytes: int = RECORD) -> bytes:
+        """Like `receive_some`, but yields only to wait.
+
+        Raises:
+            Truncated: The other side closed without close_notify.
+        """
+        self._check_open()
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving")
+        self._receiving = True
+        try:
+            while True:
+                try:
+                    return self._tls.recv(max_bytes)
+                except SSL.WantReadError:
+                    if not self._flushing:  # else the flush under way takes it along
+                        await self._flush_quietly()  # what came in before the other side left still counts
+                    await self._fill()
+                    self._check_open()
+        except SSL.ZeroReturnError:
+            return b""
+        except SSL.SysCallError:
+            raise Truncated("closed without close_notify") from None
+        except SSL.Error as error:
+            raise trio.BrokenResourceError(_reason(error)) from None
+        finally:
+            self._receiving = False
+
+    async def _fill(self) -> bool:
+        data = await self._transport.receive_some(RECORD + 512)
+        if data:
+            self._tls.bio_write(data)
+        else:
+            self._tls.bio_shutdown()
+        return bool(data)
+
+    # Sending
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send everything."""
+        self._check_open()
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending")
+        await trio.lowlevel.checkpoint()
+        await self.write(data)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Like `send_all`, but yields only to wait."""
+        self._check_open()
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending")
+        self._sending = True
+        try:
+            view = memoryview(data)
+            for start in range(0, len(view), BATCH):
+                self._encrypt(view[start : start + BATCH])
+                while self._flushing:  # by the task that reads: one at a time
+                    if self._flushed is None:
+                        self._flushed = trio.Event()
+                    await self._flushed.wait()
+                await self._flush(BATCH + _BATCH_OVERHEAD)
+        finally:
+            self._sending = False
+
+    def _encrypt(self, data: bytes | memoryview) -> None:
+        if self._broken:
+            raise trio.BrokenResourceError("an earlier send was cut off")
+        try:
+            self._tls.send(data)
+        except SSL.Error as error:
+            raise trio.BrokenResourceError(_reason(error)) from None
+
+    async def _flush(self, size: int = _SMALL) -> None:
+        """Send what OpenSSL wants to say. ``size``: the most that is expected, in bytes."""
+        while True:
+            try:
+                data = self._tls.bio_read(size)
+            except SSL.WantReadError:
+                return
+            self._flushing = True
+            try:
+                await self._transport.send_all(data)
+            except BaseException:
+                self._broken = True  # part of a record may be out: nothing can follow it
+                raise
+            finally:
+                self._flushing = False
+                if self._flushed is not None:
+                    self._flushed.set()
+                    self._flushed = None
+            if len(data) < size:
+                return
+
+    async def _flush_quietly(self) -> None:
+        try:
+            await self._flush()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As trio says; TLS may have more to send than it seems."""
+        self._check_open()
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending")
+        await self._transport.wait_send_all_might_not_block()
+
+    # Ending
+
+    async def finish(self, data: bytes = b"", *, drain: bool = False) -> None:
+        """Send ``data``, close_notify and the end of the stream in as few segments as they fit in.
+
+        ``drain``: more input is to be expected, which must be read before the close (see
+        `SocketStream.finish`).
+        """
+        self._check_open()
+        view: bytes | memoryview = data
+        if len(data) > BATCH:
+            view = memoryview(data)
+            await self.write(view[:-BATCH])
+            view = view[-BATCH:]
+        if view:
+            self._encrypt(view)
+        self._shutdown()
+        self._closed = True
+        transport = self._transport
+        if isinstance(transport, SocketStream):
+            try:
+                last = self._tls.bio_read(len(view) + _BATCH_OVERHEAD + _SMALL)
+            except SSL.WantReadError:  # close_notify was not possible: nothing was agreed on
+                last = b""
+            await transport.finish(last, drain=drain)
+        else:
+            try:
+                await self._flush(len(view) + _SMALL)
+            finally:
+                await transport.aclose()
+
+    async def aclose(self) -> None:
+        """Send close_notify, as far as that is possible without waiting long, and close."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        try:
+            self._shutdown()
+            if not (self._flushing or self._broken):  # a send that is stuck would hold this one up as well
+                await self._flush_quietly()
+        finally:
+            await self._transport.aclose()
+
+    async def abort(self) -> None:
+        """Close without close_notify, so that the client sees that something is missing."""
+        self._closed = True
+        await trio.aclose_forcefully(self._transport)
+
+    def _shutdown(self) -> None:
+        try:
+            self._tls.shutdown()
+        except SSL.Error:
+            return  # before the handshake, or after a fatal alert: there is nothing to close
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this stream was closed")
+
+
+def _reason(error: SSL.Error) -> str:
+    """``[('SSL routines', '', 'no shared cipher')]`` -> ``no shared cipher``."""
+    if error.args and isinstance(error.args[0], list) and error.args[0]:
+        return str(error.args[0][-1][-1])
+    if isinstance(error, SSL.SysCallError):
+        return "closed without close_notify"
+    return str(error) or type(error).__name__

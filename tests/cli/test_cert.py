@@ -1,0 +1,207 @@
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pad19.cli.cert import cert
+from pad19.tls.certificate import files, load
+from pad19.tls.making import make
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cert, arguments, catch_exceptions=False)
+
+
+def lines(text: str) -> dict[str, str]:
+    """The labelled lines of one certificate."""
+    return {line[2:13].strip(): line[15:] for line in text.splitlines() if line.startswith("  ")}
+
+
+def test_new_then_show() -> None:
+    made = run("new", "example.org", "--certs", "certs", "--years", "2")
+    assert made.exit_code == 0
+    credentials = load(*files("example.org", Path("certs")), host="example.org")
+    not_before, not_after = (f"{date:%Y-%m-%d}" for date in (credentials.not_before, credentials.not_after))
+    days = (credentials.not_after - datetime.now(UTC)).days
+    assert made.output.splitlines() == [
+        "example.org",
+        f"  certificate  {credentials.fingerprint}",
+        f"  public key   {credentials.key_fingerprint}",
+        f"  valid        {not_before} to {not_after} ({days} days left)",
+        "  key          ECDSA P-256, self-signed",
+        "  names        example.org",
+        "  files        certs/example.org.crt, certs/example.org.key",
+        "",
+    ]
+    for shown in (run("show", "--certs", "certs"), run("show", "example.org", "--certs", "certs")):
+        assert (shown.exit_code, shown.output) == (0, made.output)
+
+
+def test_show_all_and_some() -> None:
+    assert run("new", "b.example", "*.a.example", "::1", "bücher.example", "--certs", "c").exit_code == 0
+    heads = [line for line in run("show", "--certs", "c").output.splitlines() if line and line[0] != " "]
+    assert heads == ["*.a.example", "[::1]", "b.example", "xn--bcher-kva.example (bücher.example)"]
+    some = run("show", "bücher.example", "--certs", "c")
+    assert lines(some.output)["names"] == "xn--bcher-kva.example"
+
+
+def test_show_of_an_expired_one() -> None:
+    make("example.org", Path("c"), years=1, now=datetime.now(UTC) - timedelta(days=800))
+    shown = lines(run("show", "--certs", "c").output)
+    assert shown["valid"].endswith("(expired)")
+    assert "renew it with `pad19 cert renew`" in shown["warning"]
+
+
+def test_show_without_any() -> None:
+    result = run("show", "--certs", "c")
+    assert result.exit_code == 0
+    assert result.output == "There are no certificates in c; `pad19 cert new HOST` makes one.\n"
+    assert not Path("c").exists()
+
+
+def test_one_broken_pair_does_not_hide_the_others() -> None:
+    run("new", "a.example", "b.example", "--certs", "c")
+    Path("c/a.example.key").unlink()
+    result = run("show", "--certs", "c")
+    assert result.exit_code == 1
+    assert "Error: c/a.example.key is missing; restore it" in result.output
+    assert "\nb.example\n" in result.output
+
+
+FAILS = [  # arguments, exit status, what it says
+    (["show", "a.example", "--certs", "c"], 1, "Error: c/a.example.crt is missing; make a pair with"),
+    (["show", "a b", "--certs", "c"], 1, "Error: 'a b' cannot have a certificate"),
+    (["new", "a/b", "--certs", "c"], 1, "Error: 'a/b' cannot have a certificate"),
+    (["new", "a.example", "--certs", "file"], 2, "'file' is a file"),
+    (["new", "a.example", "--certs", "file/c"], 1, "file/c cannot be written (Not a directory)"),
+    (["new"], 2, "Name the hosts, or a visitor with --client."),
+    (["new", "a.example", "--years", "0"], 2, "0 is not in the range"),
+    (["new", "a.example", "--client", "Ada"], 2, "neither hosts nor --certs"),
+    (["new", "--certs", "c", "--client", "Ada"], 2, "neither hosts nor --certs"),
+    (["new", "a.example", "--out", "x"], 2, "--out goes with --client"),
+    (["new", "--client", ""], 2, "1 to 64 bytes"),
+    (["new", "--client", "a" * 65], 2, "1 to 64 bytes"),
+    (["new", "--client", "a\nb"], 2, "1 to 64 bytes"),
+    (["renew"], 2, "Missing argument"),
+    (["renew", "a.example", "--certs", "c"], 1, "Error: c/a.example.crt is missing"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "sentence"), FAILS, ids=lambda value: str(value)[:40])
+def test_failures(arguments: list[str], status: int, sentence: str) -> None:
+    Path("file").touch()
+    result = run(*arguments)
+    assert result.exit_code == status
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+
+
+def test_new_keeps_what_is_there() -> None:
+    run("new", "a.example", "--certs", "c")
+    before = Path("c/a.example.crt").read_bytes()
+    result = run("new", "a.example", "b.example", "--certs", "c")
+    assert result.exit_code == 1
+    assert (
+        "Error: c/a.example.crt exists already; renew it with `pad19 cert renew a.example`" in result.output
+    )
+    assert Path("c/a.example.crt").read_bytes() == before
+    assert Path("c/b.example.crt").exists()
+
+
+def test_renew_keeps_the_key() -> None:
+    before = lines(run("new", "a.example", "--certs", "c", "--years", "1").output)
+    result = run("renew", "a.example", "--certs", "c", "--years", "9000")
+    after = lines(result.output)
+    assert result.exit_code == 0
+    assert after["public key"] == before["public key"]
+    assert after["certificate"] != before["certificate"]
+    assert " to 9999-12-31 " in after["valid"]
+    assert "clients that remember the key notice nothing" in result.output
+
+
+def test_nothing_is_promised_when_nothing_was_renewed() -> None:
+    assert "remember the key" not in run("renew", "a.example", "--certs", "c").output
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "prefix"),
+    [
+        ("Ada Lövelace", [], "Ada-Lövelace"),
+        ("../../x", [], "x"),
+        ("***", [], "client"),
+        ("Ada", ["--out", "ids/ada"], "ids/ada"),
+    ],
+)
+def test_client_certificate(name: str, options: list[str], prefix: str) -> None:
+    result = run("new", "--client", name, *options)
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{name}\n")
+    assert lines(result.output)["files"] == f"{prefix}.crt, {prefix}.key"
+    assert "names" not in lines(result.output)
+    assert load(Path(f"{prefix}.crt"), Path(f"{prefix}.key")).identity.common_name == name
+    again = run("new", "--client", name, *options)
+    assert again.exit_code == 1
+    assert f"Error: {prefix}.crt exists already" in again.output
+
+
+FOLDERS = [  # pad19.toml, XDG_DATA_HOME, the folder
+    (None, None, "home/.local/share/pad19/certs"),
+    (None, "relative", "home/.local/share/pad19/certs"),
+    (None, "/data", "/data/pad19/certs"),
+    ("", "/data", "certs"),
+    ("[server]\nworkers = 2\n", None, "certs"),
+    ('[server]\ncerts = "here"\n', "/data", "here"),
+    ('[server]\ncerts = "/srv/certs"\n', None, "/srv/certs"),
+]
+
+
+@pytest.mark.parametrize(("settings", "data", "folder"), FOLDERS)
+def test_default_folder(
+    monkeypatch: pytest.MonkeyPatch, settings: str | None, data: str | None, folder: str
+) -> None:
+    if settings is not None:
+        Path("pad19.toml").write_text(settings)
+    if data is not None:
+        monkeypatch.setenv("XDG_DATA_HOME", data)
+    if folder.startswith("home"):
+        folder = str(Path.cwd() / folder)
+    assert f"There are no certificates in {folder};" in run("show").output
+
+
+@pytest.mark.parametrize(
+    "settings", ["certs =", "[server]\ncerts = 3\n", "[server]\ncerts = ''\n", "server = 3\n", "\xff", None]
+)
+def test_broken_settings(settings: str | None) -> None:
+    if settings is None:
+        Path("pad19.toml").mkdir()
+    else:
+        Path("pad19.toml").write_bytes(settings.encode("latin-1"))
+    result = run("show")
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: pad19.toml")
+    assert result.output.endswith("mend it, or give --certs.\n")
+
+
+def test_nobody_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", homeless)
+    result = run("show")
+    assert (result.exit_code, result.output) == (2, "Error: You have no home folder; give --certs.\n")
+
+
+def test_other_commands_do_not_pay_for_openssl() -> None:
+    code = "import sys, pad19.cli.cert; print(*{'OpenSSL', 'cryptography', 'trio'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

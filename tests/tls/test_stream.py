@@ -1,0 +1,354 @@
+import contextlib
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, check_two_way_stream, memory_stream_pair
+
+from pad19.tls.context import client_context
+from pad19.tls.socket_stream import DRAIN_BYTES, DRAIN_SECONDS, SocketStream
+from pad19.tls.stream import BATCH, HandshakeFailed, TLSStream, Truncated
+from support.tls import Pair, expired, memory_pair, self_signed, server_contexts
+
+
+def socket_pair(stall: float = float("inf")) -> tuple[SocketStream, SocketStream]:
+    pair = socket.socketpair()
+    for sock in pair:
+        sock.setblocking(False)
+    return SocketStream(pair[0], stall), SocketStream(pair[1], stall)
+
+
+async def shaken(ours: trio.abc.Stream, theirs: trio.abc.Stream) -> tuple[TLSStream, TLSStream]:
+    client = TLSStream(ours, client_context(), server_side=False, server_name="localhost")
+    server = TLSStream(theirs, server_contexts().default)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.do_handshake)
+        nursery.start_soon(server.do_handshake)
+    return client, server
+
+
+async def test_is_a_trio_stream() -> None:
+    await check_two_way_stream(memory_pair, None)
+
+
+async def test_is_a_trio_stream_over_sockets() -> None:
+    async def make() -> tuple[TLSStream, TLSStream]:
+        return await shaken(*socket_pair())
+
+    await check_two_way_stream(make, None)
+
+
+@pytest.mark.parametrize("size", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH + 7])
+@pytest.mark.parametrize("over", ["memory", "socket"])
+async def test_finish_delivers_everything_and_close_notify(size: int, over: str) -> None:
+    client, server = await memory_pair() if over == "memory" else await shaken(*socket_pair())
+    body = bytes(i % 251 for i in range(size))
+    got = bytearray()
+
+    async def receive() -> None:
+        while data := await client.receive_some():
+            got.extend(data)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        await server.finish(body)
+    assert bytes(got) == body  # and b"" at the end, not Truncated: there was a close_notify
+    with pytest.raises(trio.ClosedResourceError):
+        await server.send_all(b"x")
+    await client.aclose()
+
+
+async def test_abort_is_a_truncation() -> None:
+    client, server = await memory_pair()
+    await server.send_all(b"half of ")
+    await server.abort()
+    assert await client.receive_some() == b"half of "
+    with pytest.raises(Truncated, match="without close_notify"):
+        await client.receive_some()
+
+
+async def test_read_and_write_wait_only_when_they_must() -> None:
+    client, server = await shaken(*socket_pair())
+    with trio.testing.assert_no_checkpoints():
+        await server.write(b"20 text/gemini\r\n")
+    while not (data := await client.receive_some()):
+        pass
+    assert data == b"20 text/gemini\r\n"
+    await client.aclose()
+    await server.aclose()
+
+
+# What the server knows of the client
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [("localhost", "localhost"), ("LOCALHOST", "localhost"), ("localhost.", "localhost"), ("", None)],
+)
+async def test_server_name(sent: str, seen: str | None) -> None:
+    _, server = await memory_pair(server_name=sent)
+    assert server.server_name == seen
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [self_signed("Ada"), self_signed(None), expired(), self_signed("rsa", rsa_bits=2048)],
+    ids=["named", "nameless", "expired", "rsa"],
+)
+async def test_any_client_certificate_gets_through_the_handshake(pair: Pair) -> None:
+    _, server = await memory_pair(pair)
+    identity = server.identity
+    assert identity is not None
+    assert identity.fingerprint.startswith("sha256:")
+    assert server.peer_certificate == pair.certificate
+
+
+async def test_a_weak_key_gets_through_the_handshake_and_is_told_apart() -> None:
+    context = client_context()
+    pair = self_signed("weak", rsa_bits=1024)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")  # or our own side would refuse to load it
+    context.use_certificate(pair.certificate)
+    context.use_privatekey(pair.private_key)
+    ours, theirs = memory_stream_pair()
+    client = TLSStream(ours, context, server_side=False)
+    server = TLSStream(theirs, server_contexts().default)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.do_handshake)
+        nursery.start_soon(server.do_handshake)
+    assert server.identity is not None
+    assert server.identity.defect
+
+
+async def test_no_certificate_is_no_identity() -> None:
+    _, server = await memory_pair()
+    assert server.identity is None
+    assert server.version == "TLSv1.3"
+
+
+async def test_the_certificate_is_chosen_by_server_name() -> None:
+    contexts = server_contexts("one.test", "two.test", "*.three.test")
+    for name, common_name in [
+        ("two.test", "two.test"),
+        ("TWO.test", "two.test"),
+        ("a.three.test", "*.three.test"),
+        ("a.b.three.test", "one.test"),
+        ("unknown.test", "one.test"),
+        ("", "one.test"),
+    ]:
+        client, _ = await memory_pair(server_name=name, contexts=contexts)
+        certificate = client.peer_certificate
+        assert certificate is not None
+        assert certificate == self_signed(common_name).certificate
+
+
+# Independent TLS: the standard library's
+
+
+async def stdlib_client(
+    server: SocketStream, use: Callable[[ssl.SSLSocket], bytes], sock: socket.socket, context: ssl.SSLContext
+) -> bytes:
+    def run() -> bytes:
+        sock.setblocking(True)
+        with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as tls:
+            return use(tls)
+
+    return await trio.to_thread.run_sync(run)
+
+
+def stdlib_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if version:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_speaks_with_the_standard_library(version: ssl.TLSVersion) -> None:
+    theirs, ours = socket.socketpair()
+    ours.setblocking(False)
+
+    def use(tls: ssl.SSLSocket) -> bytes:
+        tls.sendall(b"hello\r\n")
+        received = b""
+        while data := tls.recv(1 << 16):
+            received += data
+        return received
+
+    async def serve() -> None:
+        server = TLSStream(SocketStream(ours), server_contexts().default)
+        await server.do_handshake()
+        assert await server.receive_some() == b"hello\r\n"
+        assert server.version == version.name.replace("_", ".")
+        await server.finish(b"x" * 300_000)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        received = await stdlib_client(SocketStream(ours), use, theirs, stdlib_context(version))
+    assert received == b"x" * 300_000
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_resumed_session_keeps_the_identity(version: ssl.TLSVersion, tmp_path: Path) -> None:
+    contexts = server_contexts("localhost", "other.test")
+    pair = self_signed("Ada")
+    context = stdlib_context(version)
+    pem = tmp_path / "ada.pem"
+    pem.write_bytes(pair.key_pem + pair.certificate_pem)
+    context.load_cert_chain(pem)
+    session: ssl.SSLSession | None = None
+    fingerprints = []
+    for resumed in (False, True):
+        theirs, ours = socket.socketpair()
+        ours.setblocking(False)
+
+        def run(
+            theirs: socket.socket = theirs, resumed: bool = resumed, session: ssl.SSLSession | None = session
+        ) -> ssl.SSLSession | None:
+            theirs.setblocking(True)
+            with context.wrap_socket(theirs, server_hostname="localhost", session=session) as tls:
+                tls.sendall(b"hello\r\n")
+                assert tls.recv(100) == b"bye"
+                assert tls.recv(100) == b""
+                assert tls.session_reused == resumed
+                return tls.session
+
+        async def serve(ours: socket.socket = ours) -> None:
+            server = TLSStream(SocketStream(ours), contexts.default)
+            await server.do_handshake()
+            await server.receive_some()
+            assert server.identity is not None
+            fingerprints.append(server.identity.fingerprint)
+            await server.finish(b"bye")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            session = await trio.to_thread.run_sync(run)
+    assert len(fingerprints) == 2
+    assert fingerprints[0] == fingerprints[1]
+
+
+# Failures
+
+
+async def failing_handshake(data: bytes) -> str:
+    ours, theirs = memory_stream_pair()
+    await ours.send_all(data)
+    await ours.send_eof()
+    with pytest.raises(HandshakeFailed) as failed:
+        await TLSStream(theirs, server_contexts().default).do_handshake()
+    return str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "closed during the handshake"),
+        (b"\x16\x03\x01\x00", "closed during the handshake"),
+        (b"gemini://localhost/\r\n", "wrong version number|http request|packet length"),
+        (b"GET / HTTP/1.0\r\n\r\n", "http request"),
+        (bytes(range(256)) * 4, ""),
+    ],
+)
+async def test_a_failed_handshake_says_why(data: bytes, reason: str) -> None:
+    message = await failing_handshake(data)
+    assert re.search(reason, message)
+    assert message.isprintable()
+
+
+async def test_old_versions_are_refused() -> None:
+    theirs, ours = socket.socketpair()
+    ours.setblocking(False)
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context = stdlib_context(ssl.TLSVersion.TLSv1_1)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+
+    def run() -> None:
+        theirs.setblocking(True)
+        with pytest.raises(ssl.SSLError, match=r"(?i)protocol"):
+            context.wrap_socket(theirs, server_hostname="localhost")
+        theirs.close()
+
+    async def serve() -> None:
+        stream = TLSStream(SocketStream(ours), server_contexts().default)
+        with pytest.raises(HandshakeFailed, match="unsupported protocol"):
+            await stream.do_handshake()
+        await stream.abort()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        await trio.to_thread.run_sync(run)
+
+
+async def test_a_reader_that_stalls_is_given_up(autojump_clock: MockClock) -> None:
+    client, server = socket_pair(stall=30)
+    start = trio.current_time()
+    with pytest.raises(trio.BrokenResourceError, match="read nothing for 30 s"):
+        await server.send_all(bytes(50_000_000))
+    assert trio.current_time() - start == 30
+    client.close()
+    server.close()
+
+
+async def test_finish_reads_unread_input_first() -> None:
+    """Closing with unread input would reset the connection and may destroy the answer."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(listener.getsockname())
+    accepted, _ = listener.accept()
+    accepted.setblocking(False)
+    client.sendall(bytes(200_000))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial_finish(SocketStream(accepted)))
+        received = await trio.to_thread.run_sync(lambda: (client.recv(100), client.recv(100)))
+        assert received == (b"59 too long\r\n", b"")
+        client.sendall(b"still talking")  # no reset: it is still being read
+        client.close()
+    listener.close()
+
+
+def partial_finish(stream: SocketStream) -> Callable[[], Awaitable[None]]:
+    async def finish() -> None:
+        await stream.finish(b"59 too long\r\n", drain=True)
+
+    return finish
+
+
+async def test_draining_ends_by_time(autojump_clock: MockClock) -> None:
+    client, server = socket_pair()
+    start = trio.current_time()
+    await server.finish(b"59 bad\r\n", drain=True)
+    assert trio.current_time() - start == DRAIN_SECONDS
+    client.close()
+
+
+async def test_draining_ends_by_volume() -> None:
+    client, server = socket_pair()
+    sent = 0
+
+    async def flood() -> None:
+        nonlocal sent
+        with contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await client.send_all(bytes(1 << 16))
+                sent += 1 << 16
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flood)
+        await server.finish(b"59 bad\r\n", drain=True)
+    assert DRAIN_BYTES <= sent < DRAIN_BYTES + (8 << 20)
+    client.close()
+
+
+async def test_a_cut_off_send_leaves_the_stream_broken() -> None:
+    client, server = await shaken(*socket_pair())
+    with trio.move_on_after(0.05):
+        await server.send_all(bytes(50_000_000))
+    with pytest.raises(trio.BrokenResourceError):
+        await server.send_all(b"more")
+    await server.aclose()
+    await client.aclose()
