@@ -162,7 +162,11 @@ async def connect(
     """A TLS connection by trio and the standard library, hands shaken."""
     transport = await trio.open_tcp_stream(*address)
     stream = trio.SSLStream(transport, context or stdlib_context(), server_hostname=server_name)
-    await stream.do_handshake()
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(transport)
+        raise
     return stream
 
 

@@ -146,20 +146,21 @@ class Connections:
             if isinstance(request, Failure):
                 raise request
             response = await self._respond(request, port)
-            head = self._head(response)
         except Failure as failure:
-            head, response = header(failure.status, str(failure)), Reply(failure.status, "")
-        record.status = int(response.status)
+            response = Reply(failure.status, str(failure))
         body = response.body
-        if isinstance(body, bytes):
-            await stream.finish(head + body, drain=drain)
-            record.bytes_sent = len(body)
-            return
         try:
-            await self._stream(stream, record, head, body)
+            response, head = self._head(response, record)
+            record.status = int(response.status)
+            if isinstance(response.body, bytes):
+                await stream.finish(head + response.body, drain=drain)
+                record.bytes_sent = len(response.body)
+            else:
+                await self._stream(stream, record, head, response.body)
         finally:
-            with trio.CancelScope(shield=True):
-                await body.aclose()
+            if not isinstance(body, bytes):
+                with trio.CancelScope(shield=True):
+                    await body.aclose()
 
     async def _respond(self, request: Request, port: int | None) -> Response:
         handler = self._router.handler(request, port)
@@ -174,12 +175,14 @@ class Connections:
             LOGGER.exception("%s: the handler failed", request.uri)
             raise TemporaryFailure("internal error") from error
 
-    def _head(self, response: Response) -> bytes:
+    def _head(self, response: Response, record: Record) -> tuple[Response, bytes]:
+        """The header, and the response that it belongs to: another one if no header can be written."""
         try:
-            return header(response.status, response.meta)
+            return response, header(response.status, response.meta)
         except ValueError as error:
-            LOGGER.error("no header can be written: %s", error)  # noqa: TRY400 - the trace shows only us
-            raise TemporaryFailure("internal error") from error
+            LOGGER.error("%s: the handler's answer cannot be sent: %s", record.request, error)  # noqa: TRY400
+            failure = TemporaryFailure("internal error")
+            return Reply(failure.status, ""), header(failure.status, str(failure))
 
     async def _stream(self, stream: TLSStream, record: Record, head: bytes, body: Stream) -> None:
         await stream.write(head)

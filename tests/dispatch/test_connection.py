@@ -1,0 +1,413 @@
+"""What happens around requests: deadlines, certificates, refusals, broken handlers and bodies."""
+
+import contextlib
+import logging
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, memory_stream_pair
+
+from pad19.dispatch.connection import Deadlines
+from pad19.protocol.failure import Failure, Gone, SlowDown
+from pad19.protocol.request import Request
+from pad19.protocol.response import (
+    BrokenBody,
+    Input,
+    Redirect,
+    Response,
+    SensitiveInput,
+    Success,
+)
+from pad19.tls.context import client_context
+from pad19.tls.stream import TLSStream
+from support.server import Server, ask, ask_in_memory, connect, listening, read_all, stdlib_context
+from support.tls import Pair, expired, self_signed
+
+ASK = b"gemini://localhost/\r\n"
+Make = Callable[[Request], Response]
+
+
+def server(make: Make, **options: object) -> Server:
+    async def handler(request: Request) -> Response:
+        return make(request)
+
+    return Server({"localhost": handler, "other.test": handler}, **options)  # type: ignore[arg-type]  # the dataclass's own fields
+
+
+def hello(_: Request) -> Response:
+    return Success(b"# Hello\n")
+
+
+def raising(error: Exception) -> Make:
+    def make(_: Request) -> Response:
+        raise error
+
+    return make
+
+
+# What handlers answer
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (hello, b"20 text/gemini\r\n# Hello\n"),
+        (lambda _: Input("Your name?"), b"10 Your name?\r\n"),
+        (
+            lambda _: SensitiveInput("Word?\r\n20 a/b\r\n\r\nforged"),
+            b"11 Word? 20 a/b forged\r\n",
+        ),
+        (lambda _: Redirect("/there"), b"30 /there\r\n"),
+        (lambda _: Redirect("/thére", permanent=True), b"31 /th%C3%A9re\r\n"),
+        (lambda r: Success(f"{r.query!r}".encode(), "text/plain"), b"20 text/plain\r\nNone"),
+        (raising(Gone("it was here")), b"52 it was here\r\n"),
+        (raising(SlowDown(12)), b"44 12\r\n"),
+    ],
+)
+async def test_answers(make: Make, expected: bytes) -> None:
+    answer = await ask_in_memory(server(make), [ASK])
+    assert answer.received == expected
+    assert answer.clean
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        raising(ValueError("secret detail")),
+        lambda _: Redirect("/a\r\n20 text/plain"),
+        lambda _: Redirect(""),
+        lambda _: Success(b"x", "text/plain\r\nx"),
+    ],
+)
+async def test_a_broken_handler_tells_the_log_and_not_the_client(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = server(make)
+    answer = await ask_in_memory(there, [ASK])
+    assert answer.received == b"40 internal error\r\n"
+    assert answer.clean
+    assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
+    assert [record.status for record in there.records] == [40]
+
+
+class Chunks:
+    """A body of given chunks; an exception among them is raised."""
+
+    def __init__(self, *chunks: bytes | Exception) -> None:
+        self.chunks = list(chunks)
+        self.closed = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self.chunks:
+            raise StopAsyncIteration
+        chunk = self.chunks.pop(0)
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.closed += 1
+
+
+async def test_a_streamed_body() -> None:
+    body = Chunks(b"one ", b"", b"two")
+    there = server(lambda _: Success(body, "text/plain"))
+    answer = await ask_in_memory(there, [ASK])
+    assert answer.received == b"20 text/plain\r\none two"
+    assert answer.clean
+    assert body.closed == 1
+    assert [(record.status, record.bytes_sent, record.reason) for record in there.records] == [(20, 7, "")]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "level"),
+    [
+        (BrokenBody("5 bytes are missing"), "body broke off: 5 bytes are missing", logging.WARNING),
+        (ValueError("secret"), "body broke off: ValueError", logging.ERROR),
+    ],
+)
+async def test_a_body_that_breaks_off_is_a_truncation(
+    error: Exception, reason: str, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = Chunks(b"half of ", error)
+    there = server(lambda _: Success(body))
+    answer = await ask_in_memory(there, [ASK])
+    assert answer.received == b"20 text/gemini\r\nhalf of "
+    assert not answer.clean
+    assert body.closed == 1
+    assert [record.reason for record in there.records] == [reason]
+    assert [entry.levelno for entry in caplog.records] == [level]
+
+
+async def test_a_body_with_a_wrong_type_is_closed_too() -> None:
+    body = Chunks(b"x")
+    answer = await ask_in_memory(server(lambda _: Success(body, "no type")), [ASK])
+    assert answer.received == b"40 internal error\r\n"
+    assert body.closed == 1
+
+
+async def test_a_body_is_closed_when_the_client_leaves() -> None:
+    class Endless(Chunks):
+        async def __anext__(self) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return bytes(1 << 16)
+
+    body = Endless()
+    there = server(lambda _: Success(body))
+    async with listening(there) as address:
+        stream = await connect(address)
+        await stream.send_all(ASK)
+        assert await stream.receive_some(100)
+        await trio.aclose_forcefully(stream)
+        with trio.fail_after(5):
+            while not there.records:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+    assert body.closed == 1
+    assert there.records[0].reason.startswith("client left")
+
+
+# Deadlines, to the second
+
+
+async def silent(there: Server, *, shake_hands: bool) -> tuple[float, bytes]:
+    ours, theirs = memory_stream_pair()
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(there.connections.serve, theirs, "192.0.2.1", 1, 1965)
+        if shake_hands:
+            client = TLSStream(ours, client_context(), server_side=False, server_name="localhost")
+            await client.do_handshake()
+        received = b""
+        while data := await ours.receive_some():
+            received += data
+    return trio.current_time() - start, received
+
+
+@pytest.mark.parametrize(
+    ("shake_hands", "seconds", "reason"),
+    [(False, 4.0, "handshake timeout"), (True, 7.0, "request timeout")],
+)
+async def test_a_silent_client_is_dropped(
+    shake_hands: bool, seconds: float, reason: str, autojump_clock: MockClock
+) -> None:
+    there = server(hello, deadlines=Deadlines(handshake=4, request=7))
+    took, _ = await silent(there, shake_hands=shake_hands)
+    assert took == seconds
+    assert [(record.status, record.reason) for record in there.records] == [(None, reason)]
+
+
+async def test_one_byte_a_second_does_not_renew_the_deadline(autojump_clock: MockClock) -> None:
+    there = server(hello, deadlines=Deadlines(request=7))
+    ours, theirs = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(there.connections.serve, theirs, "192.0.2.1", 1, 1965)
+        client = TLSStream(ours, client_context(), server_side=False, server_name="localhost")
+        await client.do_handshake()
+        start = trio.current_time()
+        with contextlib.suppress(trio.BrokenResourceError):
+            for byte in ASK:
+                await client.send_all(bytes([byte]))
+                await trio.sleep(1)
+        assert trio.current_time() - start == 7
+    assert there.records[0].reason == "request timeout"
+    assert there.records[0].request == "gemini:"
+
+
+async def test_a_slow_handler_is_not_the_clients_fault(autojump_clock: MockClock) -> None:
+    async def slow(_: Request) -> Response:
+        await trio.sleep(100)
+        return hello(_)
+
+    answer = await ask_in_memory(Server({"localhost": slow}, deadlines=Deadlines(1, 1)), [ASK])
+    assert answer.status == 20
+
+
+# Client certificates
+
+
+@pytest.mark.parametrize(
+    ("pair", "received"),
+    [
+        (self_signed("Ada"), b"20 text/plain\r\nAda"),
+        (self_signed(None), b"20 text/plain\r\nNone"),
+        (self_signed("rsa", rsa_bits=2048), b"20 text/plain\r\nrsa"),
+        (expired(), rb"62 .*expired on \d{4}-\d\d-\d\d\r\n"),
+        (
+            self_signed("later", not_before=datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)),
+            rb"62 .*not valid before \d{4}-\d\d-\d\d\r\n",
+        ),
+    ],
+    ids=["self-signed", "nameless", "rsa", "expired", "not yet"],
+)
+async def test_client_certificates(pair: Pair, received: bytes) -> None:
+    def who(request: Request) -> Response:
+        certificate = request.client.certificate
+        assert certificate
+        return Success(f"{certificate.common_name}".encode(), "text/plain")
+
+    there = server(who)
+    answer = await ask_in_memory(there, [ASK], certificate=pair)
+    assert re.fullmatch(received, answer.received)
+    [record] = there.records
+    assert record.fingerprint
+    assert record.fingerprint.startswith("sha256:")
+
+
+async def test_what_a_handler_knows_of_its_client() -> None:
+    seen = []
+
+    def look(request: Request) -> Response:
+        seen.append(request.client)
+        return Success(b"")
+
+    await ask_in_memory(server(look), [ASK], address="192.0.2.7", server_name="LocalHost")
+    [client] = seen
+    assert (client.address, client.port, client.server_name) == ("192.0.2.7", 50000, "localhost")
+    assert (client.tls_version, client.certificate, client.fingerprint) == ("TLSv1.3", None, None)
+
+
+# Refusals
+
+
+async def test_when_full_the_answer_is_41_without_waiting_for_the_request() -> None:
+    there = server(hello, connections_limit=1)
+    there.admission.enter("192.0.2.1")
+    answer = await ask_in_memory(there, [])
+    assert answer.received == b"41 the server is full, try again in a minute\r\n"
+    assert answer.clean
+    there.admission.leave("192.0.2.1")
+    assert (await ask_in_memory(there, [ASK])).status == 20
+    assert there.admission.total == 0
+
+
+async def test_too_many_from_one_address() -> None:
+    there = server(hello, per_address=1)
+    there.admission.enter("192.0.2.1")
+    assert (await ask_in_memory(there, [], address="192.0.2.1")).status == 41
+    assert (await ask_in_memory(there, [ASK], address="192.0.2.2")).status == 20
+
+
+@pytest.mark.parametrize(
+    ("server_name", "uri", "status"),
+    [
+        ("localhost", "gemini://localhost/", 20),
+        ("LOCALHOST", "gemini://localhost/", 20),
+        ("localhost.", "gemini://localhost/", 20),
+        ("", "gemini://localhost/", 20),
+        ("other.test", "gemini://other.test/", 20),
+        ("other.test", "gemini://localhost/", 53),
+        ("unknown.test", "gemini://localhost/", 53),
+        ("unknown.test", "gemini://unknown.test/", 53),
+    ],
+)
+async def test_server_name_and_host_must_agree(server_name: str, uri: str, status: int) -> None:
+    answer = await ask_in_memory(server(hello), [f"{uri}\r\n".encode()], server_name=server_name)
+    assert answer.status == status
+
+
+async def test_a_refused_titan_upload_gets_its_answer_and_leaves_no_token_in_the_log() -> None:
+    there = server(hello)
+    async with listening(there) as address:
+        stream = await connect(address)
+        upload = b"titan://localhost/a;size=1000000;token=hunter2\r\n" + bytes(1_000_000)
+        await stream.send_all(upload)
+        answer = await read_all(stream)
+        await trio.aclose_forcefully(stream)
+    assert answer.received == b"53 titan is not served here\r\n"
+    assert answer.clean
+    assert len(there.records) == 1
+
+
+# Real TLS
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_versions(version: ssl.TLSVersion) -> None:
+    there = server(hello)
+    async with listening(there) as address:
+        answer = await ask(address, ASK, context=stdlib_context(version))
+    assert answer.received == b"20 text/gemini\r\n# Hello\n"
+    assert answer.clean
+    assert there.records[0].tls_version == version.name.replace("_", ".")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+async def test_old_versions_fail_in_the_handshake(version: ssl.TLSVersion) -> None:
+    there = server(hello)
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        context = stdlib_context(version)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    async with listening(there) as address:
+        with pytest.raises(trio.BrokenResourceError):
+            await ask(address, ASK, context=context)
+        while not there.records:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    assert "unsupported protocol" in there.records[0].reason
+    assert there.records[0].status is None
+
+
+async def test_no_server_name_over_real_tls() -> None:
+    async with listening(server(hello)) as address:
+        assert (await ask(address, ASK, server_name=None)).status == 20
+
+
+async def test_a_client_certificate_over_real_tls(tmp_path: Path) -> None:
+    pem = tmp_path / "ada.pem"
+    pair = self_signed("Ada")
+    pem.write_bytes(pair.key_pem + pair.certificate_pem)
+    there = server(lambda r: Success(str(r.client.fingerprint).encode(), "text/plain"))
+    async with listening(there) as address:
+        answer = await ask(address, ASK, context=stdlib_context(certificate=pem))
+    assert answer.body.startswith(b"sha256:")
+    assert there.records[0].fingerprint == answer.body.decode()
+
+
+async def test_five_slow_clients_stop_nobody() -> None:
+    """GmCapsule stops for everybody then."""
+    there = server(hello)
+    async with listening(there) as address:
+        slow = [await connect(address) for _ in range(50)]
+        for stream in slow:
+            await stream.send_all(b"gemini://loc")
+        with trio.fail_after(5):
+            for _ in range(20):
+                assert (await ask(address, ASK)).status == 20
+        for stream in slow:
+            await stream.send_all(b"alhost/\r\n")
+            assert (await read_all(stream)).status == 20
+            await trio.aclose_forcefully(stream)
+    assert len(there.records) == 70
+    assert there.admission.total == 0
+
+
+async def test_an_error_of_our_own_stays_in_its_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = server(hello)
+    monkeypatch.setattr("pad19.dispatch.connection.RequestReader.receive", lambda *_: int("no number"))
+    answer = await ask_in_memory(there, [ASK])
+    assert answer.received == b""
+    assert not answer.clean
+    assert there.records[0].reason == "internal error"
+    assert "no number" in caplog.text
+    monkeypatch.undo()
+    assert (await ask_in_memory(there, [ASK])).status == 20
+
+
+def test_failures_all_have_their_status() -> None:
+    def below(kind: type[Failure]) -> set[type[Failure]]:
+        return {kind, *(found for sub in kind.__subclasses__() for found in below(sub))}
+
+    abstract = {"Failure", "CertificateFailure"}
+    statuses = sorted(kind.status for kind in below(Failure) if kind.__name__ not in abstract)
+    assert statuses == [40, 41, 42, 43, 44, 50, 51, 52, 53, 59, 60, 61, 62]
