@@ -56,7 +56,7 @@ def test_every_key_is_read(folder: Path) -> None:
 [server]
 listen = ["[::1]:1965", "127.0.0.1:0", "unix:run/pad19.sock"]
 certs = "/var/lib/certs"
-workers = 0
+workers = 1
 check_port = false
 [limits]
 connections = 10
@@ -92,7 +92,7 @@ content = "second"
         Listen(path=folder / "run/pad19.sock"),
     )
     assert config.server.certs == Path("/var/lib/certs")
-    assert (config.server.workers, config.server.check_port) == (0, False)
+    assert (config.server.workers, config.server.check_port) == (1, False)
     assert config.limits == Limits(
         connections=10, per_address=3, handshake_s=1.0, request_s=2.5, stall_s=3.0, grace_s=0.0
     )
@@ -143,6 +143,11 @@ SINGLE = [  # text, the one problem
     ("[limits]\nper_address = 0", "limits.per_address is 0, but"),
     ("[server]\nworkers = -1", "server.workers is -1, but must be 0 (one per core)"),
     ("[server]\nworkers = 1_000_000", "server.workers is 1000000, but"),
+    (
+        "[server]\nworkers = 2",
+        "server.workers is 2, but more than one worker is not possible yet: write 1",
+    ),
+    ("[server]\nworkers = 0", "server.workers is 0, but more than one worker is not possible yet"),
     ("[server]\ncheck_port = 0", "server.check_port is 0, but must be true or false"),
     ("[server]\ncerts = ''", 'server.certs is "", but must be a path'),
     ('[server]\ncerts = "a\\u0000b"', 'server.certs is "a\\u0000b", but must be a path'),
@@ -265,7 +270,7 @@ def test_a_folder_of_certificates_behind_a_link_is_not_served(folder: Path) -> N
 
 
 def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
-    assert load(write(folder, b"\xef\xbb\xbf[server]\nworkers = 3\n")).server.workers == 3
+    assert load(write(folder, b"\xef\xbb\xbf[limits]\nconnections = 3\n")).limits.connections == 3
 
 
 UNREADABLE = ["missing", "folder", "fifo", "loop", "a\0b", "folder/x/y", "x" * 300]
@@ -315,7 +320,7 @@ def test_flags_replace_what_the_file_says(folder: Path, monkeypatch: pytest.Monk
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
     config = resolve(
-        folder, listen=["[::1]:0", "unix:x"], hosts=["Localhost", "b.org"], certs=Path("certs"), workers=0
+        folder, listen=["[::1]:0", "unix:x"], hosts=["Localhost", "b.org"], certs=Path("certs"), workers=1
     )
     assert config.source == path
     assert config.server.listen == (
@@ -323,7 +328,7 @@ def test_flags_replace_what_the_file_says(folder: Path, monkeypatch: pytest.Monk
         Listen(path=folder / "elsewhere/x"),  # relative to where the command was given
     )
     assert config.server.certs == folder / "elsewhere/certs"
-    assert config.server.workers == 0
+    assert config.server.workers == 1
     assert config.capsules[0].hosts == ("localhost", "b.org")
     assert config.capsules[0].lang == "en"
 
@@ -339,9 +344,9 @@ def test_flags_work_without_a_file(tmp_path: Path) -> None:
 
 def test_a_named_file_is_read_instead(folder: Path, tmp_path: Path) -> None:
     path = folder / "other.toml"
-    path.write_text("[server]\nworkers = 7\n")
+    path.write_text("[limits]\nconnections = 7\n")
     write(folder, "broken")
-    assert resolve(folder, config=path).server.workers == 7
+    assert resolve(folder, config=path).limits.connections == 7
     with pytest.raises(ConfigError, match="cannot be read"):
         resolve(folder, config=folder / "missing.toml")
 

@@ -3,7 +3,10 @@
 import logging
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import click
 import trio
@@ -12,12 +15,10 @@ from pad19.protocol.request import DEFAULT_PORT
 from pad19.protocol.uri import display_host
 from pad19.service.config import Config, ConfigError
 from pad19.service.config_load import resolve
-from pad19.service.log_writer import open_log
+from pad19.service.log_writer import LogWriter, open_log
 from pad19.service.sockets import Bound, bind
 from pad19.service.worker import Site
 from pad19.service.worker import serve as run_worker
-
-LOGGER = logging.getLogger("pad19")
 
 
 @click.command
@@ -42,9 +43,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="pad19: %(message)s", stream=sys.stderr)
     try:
         settings = resolve(folder, config=config, listen=listen, hosts=hosts, certs=certs, workers=workers)
-        log = open_log(settings.log.access)
-        site = Site.build(settings)
-        sockets = bind(settings)
+        log, site, sockets = _prepare(settings)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"pad19: {problem}", err=True)
@@ -52,29 +51,68 @@ def serve(
     stop, stop_now = trio.Event(), trio.Event()
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch_signals, stop, stop_now)
-            await run_worker(
-                settings, site, sockets, log, stop, stop_now, ready=lambda: _announce(settings, site, sockets)
-            )
-            nursery.cancel_scope.cancel()
+        _stop_on_signals(stop, stop_now)
+        await run_worker(
+            settings, site, sockets, log, stop, stop_now, ready=lambda: _announce(settings, site, sockets)
+        )
 
     trio.run(main)
 
 
-async def _watch_signals(stop: trio.Event, stop_now: trio.Event) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        interrupts = 0
-        async for number in signals:
-            interrupts += number == signal.SIGINT
-            (stop_now if interrupts > 1 else stop).set()
+def _prepare(config: Config) -> tuple[LogWriter, Site, tuple[Bound, ...]]:
+    """Everything that can fail for the operator.
+
+    Raises:
+        ConfigError: With the problems of all three.
+    """
+    problems: list[str] = []
+    sockets: tuple[Bound, ...] = ()
+    with _noted(problems):
+        log = open_log(config.log.access)
+    with _noted(problems):
+        site = Site.build(config)
+    with _noted(problems):
+        sockets = bind(config)
+    if problems:
+        for bound in sockets:
+            bound.close()
+        raise ConfigError(tuple(problems))
+    return log, site, sockets
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+
+
+def _stop_on_signals(stop: trio.Event, stop_now: trio.Event) -> None:
+    """Let SIGTERM and SIGINT set ``stop``, and a second SIGINT ``stop_now``, until the process ends.
+
+    Not `trio.open_signal_receiver`: one that comes while we leave would get through to Python, which
+    prints a traceback.
+    """
+    token = trio.lowlevel.current_trio_token()
+    interrupts = 0
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon((stop_now if interrupts > 1 else stop).set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
 
 
 def _announce(config: Config, site: Site, sockets: tuple[Bound, ...]) -> None:
     """Say what is served, on standard error: standard output belongs to the access log."""
 
     def say(line: str) -> None:
-        click.echo(line, err=True)
+        with suppress(OSError):  # nobody reads it: that is no reason not to serve
+            click.echo(line, err=True)
 
     ports = [bound.listen.port for bound in sockets if bound.listen.path is None]
     suffix = "" if not ports or DEFAULT_PORT in ports else f":{ports[0]}"

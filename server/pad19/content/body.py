@@ -36,12 +36,17 @@ class FileBody:
 
         Raises:
             FileShrank: The file ends early.
+            BrokenBody: The disk failed.
         """
         left = self._size - self._offset
         if not left:
             raise StopAsyncIteration
         view = memoryview(self._buffer)[:left]
-        count = await self._read(view)
+        try:
+            count = await self._read(view)
+        except OSError as error:
+            # One line tells the operator all; a trace of our calls would not add to it.
+            raise BrokenBody(f"{error.strerror}, {left} bytes are missing") from error
         if not count:
             raise FileShrank(f"{left} bytes are missing")
         self._offset += count
@@ -63,6 +68,6 @@ class FileBody:
 
     async def aclose(self) -> None:
         """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1  # first: even a close that fails gives the number away
+        if fd >= 0:
+            os.close(fd)

@@ -7,6 +7,8 @@ no link can be swapped between the check and the use.
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,7 @@ class Absent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A regular file (``fd`` is the caller's to close) or a folder (``fd`` is -1)."""
+    """A regular file (``fd`` is the caller's to close, or to `read`) or a folder (``fd`` is -1)."""
 
     fd: int
     status: os.stat_result
@@ -36,6 +38,11 @@ class Opened:
     def is_folder(self) -> bool:
         """Is it a folder?"""
         return self.fd < 0
+
+    def read(self, limit: int) -> bytes:
+        """The first ``limit`` bytes, or all there are; closes the file."""
+        with open(self.fd, "rb") as file:
+            return file.read(limit)
 
 
 def signature(status: os.stat_result) -> Signature:
@@ -51,6 +58,18 @@ def signature_of(path: str) -> Signature | None:
         return None
 
 
+@contextmanager
+def absences(path: str) -> Iterator[None]:
+    """Turn errors that mean "nothing to serve here" into `Absent`; the others get ``path`` as their file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _ABSENT:
+            raise Absent(error.strerror) from None
+        error.filename = path  # rather than a part of it, or a number below /proc
+        raise
+
+
 def open_beneath(root: str, relative: str) -> Opened:
     """Open ``relative`` (no dot segments; "" is the root itself) if it really is beneath ``root``.
 
@@ -58,27 +77,32 @@ def open_beneath(root: str, relative: str) -> Opened:
         Absent: It is not there, not readable, outside, or neither a regular file nor a folder.
         OSError: The system is in trouble (EMFILE, EIO and the like).
     """
-    try:
+    with absences(os.path.join(root, relative)):
+        if not _O_PATH or not Path(_PROC_FDS).is_dir():
+            return _open_stepwise(os.path.realpath(root), relative)
         root_fd = os.open(root, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return _open_at(root_fd, root, relative or ".")
+            return _open_at(root_fd, relative or ".")
         finally:
             os.close(root_fd)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            raise Absent(os.strerror(error.errno or 0)) from None
-        raise
 
 
-def _open_at(root_fd: int, root: str, relative: str) -> Opened:
-    if not _O_PATH or not Path(_PROC_FDS).is_dir():
-        return _open_checked(root, relative)
+def open_file(root: str, relative: str) -> Opened:
+    """As `open_beneath`, but a folder is `Absent` too."""
+    opened = open_beneath(root, relative)
+    if opened.is_folder:
+        raise Absent("a folder")
+    return opened
+
+
+def _open_at(root_fd: int, relative: str) -> Opened:
     # O_PATH has no side effects: it neither waits for a FIFO's writer nor rewinds a tape.
     path_fd = os.open(relative, _O_PATH | os.O_CLOEXEC, dir_fd=root_fd)
     try:
         real, real_root = (str(Path(f"{_PROC_FDS}/{fd}").readlink()) for fd in (path_fd, root_fd))
         status = os.fstat(path_fd)
-        _judge(real, real_root, status)
+        _judge_place(real, real_root)
+        _judge_kind(status)
         if stat.S_ISDIR(status.st_mode):
             return Opened(-1, status)
         return Opened(os.open(f"{_PROC_FDS}/{path_fd}", os.O_RDONLY | os.O_CLOEXEC), status)
@@ -86,23 +110,41 @@ def _open_at(root_fd: int, root: str, relative: str) -> Opened:
         os.close(path_fd)
 
 
-def _open_checked(root: str, relative: str) -> Opened:
-    """Without O_PATH or /proc: resolve, judge, open without following, and compare."""
-    real = os.path.realpath(os.path.join(root, relative))
-    status = os.lstat(real)
-    _judge(real, os.path.realpath(root), status)
-    if stat.S_ISDIR(status.st_mode):
-        return Opened(-1, status)
-    fd = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    now = os.fstat(fd)
-    if (now.st_dev, now.st_ino) != (status.st_dev, status.st_ino):
-        os.close(fd)
+def _open_stepwise(real_root: str, relative: str) -> Opened:
+    """Without O_PATH or /proc: resolve, judge, then go there name by name and follow no link.
+
+    Comparing before and after would not do: a folder on the way may be swapped for a link in between,
+    and then both are the wrong file. Where there is no O_PATH, folders on the way must be readable.
+    """
+    real = os.path.realpath(os.path.join(real_root, relative))
+    _judge_place(real, real_root)
+    *folders, last = [name for name in real.removeprefix(real_root).split("/") if name] or ["."]
+    step = _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    folder_fd = os.open(real_root, step)
+    try:
+        for name in folders:
+            inner_fd = os.open(name, step, dir_fd=folder_fd)
+            os.close(folder_fd)
+            folder_fd = inner_fd
+        status = os.stat(last, dir_fd=folder_fd, follow_symlinks=False)
+        _judge_kind(status)
+        if stat.S_ISDIR(status.st_mode):
+            return Opened(-1, status)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        opened = Opened(os.open(last, flags, dir_fd=folder_fd), status)
+    finally:
+        os.close(folder_fd)
+    if not os.path.samestat(os.fstat(opened.fd), status):
+        os.close(opened.fd)
         raise Absent("swapped while it was opened")
-    return Opened(fd, now)
+    return opened
 
 
-def _judge(real: str, real_root: str, status: os.stat_result) -> None:
+def _judge_place(real: str, real_root: str) -> None:
     if real != real_root and not real.startswith(real_root.rstrip("/") + "/"):
         raise Absent("outside the root")
+
+
+def _judge_kind(status: os.stat_result) -> None:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise Absent("neither a file nor a folder")

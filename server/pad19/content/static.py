@@ -8,24 +8,25 @@ may be slow.
 import errno
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import trio
 
-from pad19.protocol.failure import NotFound, ServerUnavailable, TemporaryFailure
+from pad19.protocol.failure import BadRequest, NotFound, ServerUnavailable, TemporaryFailure
 from pad19.protocol.request import Request
-from pad19.protocol.response import Redirect, Reply, Response, Success
+from pad19.protocol.response import MAX_META, Redirect, Reply, Response, Success
 from pad19.protocol.status import Status
 from pad19.protocol.uri import percent_encode
 
 from . import listing as listings
 from .body import FileBody
-from .files import Absent, open_beneath, signature
+from .files import Absent, Opened, Signature, absences, open_beneath, open_file, signature, signature_of
 from .listing import SIDECAR
-from .memory import Kept, Memory, Witnesses
+from .memory import Kept, Memory
 from .mimetype import MimeTypes
 from .sidecar import Directive, Header, Mimetype, Parameters
-from .sidecars import Sidecars
+from .sidecars import Sidecars, Survey
 
 LOGGER = logging.getLogger("pad19.content")
 
@@ -80,8 +81,9 @@ class StaticFiles:
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
                 raise ServerUnavailable("too many open files, try again") from error
-            # One line tells the operator all; a trace of our calls would not add to it.
-            LOGGER.error("%s: %s", error.filename or self._root, error.strerror)  # noqa: TRY400
+            # One line tells the operator all; a trace of our calls would not add to it. The name is
+            # quoted because a client chose it.
+            LOGGER.error("%r: %s", error.filename or self._root + path, error.strerror)  # noqa: TRY400
             raise TemporaryFailure("the file cannot be read now") from error
         if isinstance(found, Kept):
             self._memory.keep(path, found)
@@ -101,8 +103,8 @@ class StaticFiles:
 
     def _look_up(self, path: str, raw_query: str | None) -> Response | Kept:
         relative = path[1:]
-        witnesses = self._sidecars.witnesses(relative)  # before the files are opened: a later change shows
-        directive = self._sidecars.find(relative)
+        survey = self._sidecars.survey(relative)  # before the files are opened: a later change shows
+        directive = survey.find(relative)
         if answer := _answer(directive):
             return answer
         opened = open_beneath(self._root, relative.rstrip("/"))
@@ -110,43 +112,52 @@ class StaticFiles:
             if relative.endswith("/"):
                 os.close(opened.fd)
                 raise Absent("a file is no folder")
-            return self._file(relative, opened.fd, directive, witnesses)
+            return self._file(relative, opened, directive, survey)
         if relative and not relative.endswith("/"):
-            target = "/".join(percent_encode(name) for name in path.split("/")) + "/"
-            return Redirect(target if raw_query is None else f"{target}?{raw_query}", permanent=True)
-        return self._folder(relative, directive, witnesses)
+            return _add_slash(path, raw_query)
+        return self._folder(relative, directive, survey)
 
-    def _folder(self, relative: str, directive: Directive | None, witnesses: Witnesses) -> Response | Kept:
+    def _folder(self, relative: str, directive: Directive | None, survey: Survey) -> Response | Kept:
+        passed: list[tuple[str, Signature | None]] = []
         for name in self._index:
+            index = relative + name
+            applies = directive or survey.find(index)  # before it is open: this may fail
+            location = os.path.join(self._root, index)
+            seen = signature_of(location)
             try:
-                opened = open_beneath(self._root, relative + name)
+                opened = open_file(self._root, index)
             except Absent:
+                # There, but not to be served: should that change, the folder need not look different.
+                if os.path.lexists(location):
+                    passed.append((location, seen))
                 continue
-            if opened.is_folder:
-                continue
-            directive = directive or self._sidecars.find(relative + name)
-            if answer := _answer(directive):
+            if answer := _answer(applies):
                 os.close(opened.fd)
                 return answer
-            return self._file(relative + name, opened.fd, directive, witnesses)
+            return self._file(index, opened, applies, survey, passed)
         if self._listing:
-            return self._list(relative)
+            return self._list(relative, directive)
         raise Absent("no index")
 
     def _file(
-        self, relative: str, fd: int, directive: Directive | None, witnesses: Witnesses
+        self,
+        relative: str,
+        opened: Opened,
+        directive: Directive | None,
+        survey: Survey,
+        passed: Iterable[tuple[str, Signature | None]] = (),
     ) -> Success | Kept:
         mimetype = self._mimetype(relative.rpartition("/")[2], directive)
-        status = os.fstat(fd)
-        if status.st_size > SMALL:
-            return Success(FileBody(fd, status.st_size), mimetype)
-        with open(fd, "rb", buffering=0) as file:
-            content = file.read(SMALL + 1)
+        size = opened.status.st_size
+        if size > SMALL:
+            return Success(FileBody(opened.fd, size), mimetype)
+        # Not what it has grown by since: where that ends is as good as any other place, or worse.
+        content = opened.read(size)
         response = Success(content, mimetype)
-        if len(content) != status.st_size:  # it changes under our hands
+        if len(content) != size:  # it changes under our hands
             return response
-        witness = (os.path.join(self._root, relative), signature(status))
-        return Kept(response, len(content), (witness, *witnesses))
+        witness = (os.path.join(self._root, relative), signature(opened.status))
+        return Kept(response, size, (witness, *survey.witnesses, *passed), survey.looked)
 
     def _mimetype(self, name: str, directive: Directive | None) -> str:
         match directive:
@@ -157,22 +168,31 @@ class StaticFiles:
             case None:
                 return self._mimetypes.of(name)
 
-    def _list(self, relative: str) -> Success:
-        entries = listings.scan(os.path.join(self._root, relative), root=self._root, hidden=self._hidden)
+    def _list(self, relative: str, directive: Directive | None) -> Success:
+        folder = os.path.join(self._root, relative)
+        with absences(folder):
+            entries = listings.scan(folder, root=self._root, hidden=self._hidden)
         text = listings.write(
             f"/{relative}", entries, preamble=self._preamble(relative), parent=bool(relative)
         )
-        return Success(text.encode(), self._mimetypes.of("index.gmi"))
+        return Success(text.encode(), self._mimetype("index.gmi", directive))
 
     def _preamble(self, relative: str) -> str | None:
         try:
-            opened = open_beneath(self._root, relative + PREAMBLE)
+            content = open_file(self._root, relative + PREAMBLE).read(SMALL)
         except Absent:
             return None
-        if opened.is_folder:
-            return None
-        with open(opened.fd, "rb") as file:
-            return file.read(SMALL).decode("utf-8-sig", "replace")
+        return content.decode("utf-8-sig", "replace")
+
+
+def _add_slash(path: str, raw_query: str | None) -> Redirect:
+    """The redirect to a folder's own name: relative links in it would lead astray without the slash."""
+    target = "/".join(percent_encode(name) for name in path.split("/")) + "/"
+    if raw_query is not None:
+        target += f"?{raw_query}"
+    if len(target) > MAX_META:  # an IRI becomes up to three times as long
+        raise BadRequest("the URI is too long once it is percent-encoded")
+    return Redirect(target, permanent=True)
 
 
 def _answer(directive: Directive | None) -> Reply | None:

@@ -6,7 +6,6 @@ one record in any case.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import trio
 
 from pad19.protocol.client import Client
 from pad19.protocol.failure import CertificateNotValid, Failure, TemporaryFailure
-from pad19.protocol.request import Request, RequestReader
+from pad19.protocol.request import MAX_URI, Request, RequestReader
 from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
 from pad19.tls.context import Contexts
 from pad19.tls.stream import HandshakeFailed, TLSStream, Truncated
@@ -26,6 +25,8 @@ from .record import Record
 from .router import Router
 
 LOGGER = logging.getLogger("pad19.dispatch")
+
+LINE = MAX_URI + 2  # bytes; a whole request line, and no buffer for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,52 +91,49 @@ class Connections:
     async def _converse(
         self, stream: TLSStream, record: Record, refusal: Failure | None, client_port: int, port: int | None
     ) -> None:
-        phase = "handshake"
         with trio.CancelScope(deadline=trio.current_time() + self._deadlines.handshake) as deadline:
             try:
                 await stream.do_handshake()
             except HandshakeFailed as error:
                 record.reason = f"handshake failed: {error}"
                 return
-            phase = "request"
-            deadline.deadline = trio.current_time() + self._deadlines.request
             identity = stream.identity
             record.tls_version = stream.version
             record.fingerprint = identity.fingerprint if identity else None
             client = Client(record.address, client_port, stream.server_name, record.tls_version, identity)
-            request: Request | Failure | None
-            # Refused before its request was read: that is still to come, and must not reset the answer.
-            request = refusal or await self._read_request(stream, client, record)
-            if request is None:
-                return
-            deadline.deadline = math.inf  # handlers bring their own, and sending has the stall limit
-            await self._answer(stream, record, request, port)
+            # Who is refused need not wait for the request to be read.
+            request = refusal or await self._read_request(stream, client, record, deadline)
         if deadline.cancelled_caught:
-            record.reason = f"{phase} timeout"
+            record.reason = f"{'request' if record.tls_version else 'handshake'} timeout"
+        elif request is not None:
+            await self._answer(stream, record, request, port)
 
     async def _read_request(
-        self, stream: TLSStream, client: Client, record: Record
+        self, stream: TLSStream, client: Client, record: Record, deadline: trio.CancelScope
     ) -> Request | Failure | None:
         """The request; the failure that it is; or None if the client went away."""
         reader = RequestReader(client)
         try:
-            while True:
-                data = await stream.read()
-                if not data:
-                    record.reason = "closed before CRLF"
-                    return None
+            # It often comes with the end of the handshake, and then needs no time of its own.
+            data = stream.decrypt(LINE)
+            if data is None:
+                deadline.deadline = trio.current_time() + self._deadlines.request
+                data = await stream.read(LINE)
+            while data:
                 request = reader.receive(data)
                 if request is not None:
                     record.request = request.uri
                     return request
+                data = await stream.read(LINE)
         except Failure as failure:
             return failure
         except Truncated:
-            record.reason = "closed before CRLF"
-            return None
+            data = b""
         finally:
             if not record.request:
                 record.request = reader.received.decode("utf-8", "surrogateescape")
+        record.reason = "closed before CRLF"
+        return None
 
     async def _answer(
         self, stream: TLSStream, record: Record, request: Request | Failure, port: int | None

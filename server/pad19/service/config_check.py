@@ -14,6 +14,11 @@ Problem = tuple[str, str]  # a key, counted from 1, and what ails it
 def check(config: Config) -> Iterator[Problem]:
     """All that is wrong with values that are right one by one."""
     yield from _listen(config)
+    if config.server.workers != 1:
+        yield (
+            "server.workers",
+            f"is {config.server.workers}, but more than one worker is not possible yet: write 1",
+        )
     yield from _hosts(config)
     for number, capsule in enumerate(config.capsules, 1):
         key = f"capsule[{number}]"

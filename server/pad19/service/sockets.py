@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ BACKLOG = 1024  # connections that wait in the kernel, for example while descrip
 # stays silent is handed over after about a second, and then meets the handshake deadline.
 DEFER_ACCEPT = 1  # seconds
 _NO_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
+_PORT_TRIES = 10  # for a port that is free in both families, where the kernel picks it
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class Bound:
 
     listen: Listen
     socket: socket.socket
+
+    def close(self) -> None:
+        """Stop listening. Closing twice is fine."""
+        # The path first: once the socket is closed, somebody else may listen at that path already.
+        if self.listen.path is not None and self.socket.fileno() >= 0:
+            with suppress(OSError):  # what stays behind is stale, and replaced at the next start
+                self.listen.path.unlink()
+        self.socket.close()
 
 
 def bind(config: Config) -> tuple[Bound, ...]:
@@ -39,10 +49,10 @@ def bind(config: Config) -> tuple[Bound, ...]:
         except OSError as error:
             problems.append(_problem(listen, error))
     if not bound and not problems:
-        problems.append("server.listen: this machine has neither IPv4 nor IPv6")
+        problems.append("server.listen: this machine has neither IPv4 nor IPv6; name an address that it has")
     if problems:
         for entry in bound:
-            entry.socket.close()
+            entry.close()
         raise ConfigError(tuple(problems))
     return tuple(bound)
 
@@ -50,20 +60,38 @@ def bind(config: Config) -> tuple[Bound, ...]:
 def _bind(listen: Listen, *, optional: bool) -> list[Bound]:
     if listen.path is not None:
         return [Bound(listen, _unix(listen.path))]
+    tries = 1 if listen.port else _PORT_TRIES
+    while True:
+        tries -= 1
+        try:
+            return _bind_addresses(listen, optional=optional)
+        except OSError as error:
+            # The port that was free in one family can be taken in the other one.
+            if error.errno != errno.EADDRINUSE or not tries:
+                raise
+
+
+def _bind_addresses(listen: Listen, *, optional: bool) -> list[Bound]:
     bound: list[Bound] = []
     port = listen.port
-    for address in listen.addresses:
-        try:
-            sock = _tcp(address, port)
-        except OSError as error:
-            # A machine without IPv6 is fine, unless its operator asked for that address by itself.
-            if error.errno in _NO_FAMILY and ":" in address and (optional or len(listen.addresses) > 1):
-                continue
-            for entry in bound:
-                entry.socket.close()
-            raise
-        port = sock.getsockname()[1]
-        bound.append(Bound(Listen(host=address, port=port), sock))
+    missing: OSError | None = None
+    try:
+        for address in listen.addresses:
+            try:
+                sock = _tcp(address, port)
+            except OSError as error:
+                if error.errno not in _NO_FAMILY:
+                    raise
+                missing = error  # a machine with one of IPv4 and IPv6 is fine
+            else:
+                port = sock.getsockname()[1]
+                bound.append(Bound(Listen(host=address, port=port), sock))
+    except BaseException:
+        for entry in bound:
+            entry.close()
+        raise
+    if missing and not bound and not optional:
+        raise missing  # its operator asked for this one
     return bound
 
 
@@ -108,6 +136,8 @@ def _remove_stale(path: Path) -> None:
             probe.connect(os.fspath(path))
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
+        except OSError:
+            return  # busy, or somebody else's: bind() will say that the path is taken
 
 
 def listen_on(sock: socket.socket) -> None:
@@ -123,15 +153,17 @@ def listen_on(sock: socket.socket) -> None:
 def _problem(listen: Listen, error: OSError) -> str:
     start = f'server.listen: "{listen}" cannot be listened on'
     match error.errno:
+        case errno.EADDRINUSE if listen.path is not None and not listen.path.is_socket():
+            return f"{start}: a file is in its place; move that away, or choose another path"
         case errno.EADDRINUSE:
-            return f"{start}: another program has it; stop that one, or choose another port with --listen"
+            return f"{start}: another program has it; stop that one, or choose another with --listen"
         case errno.EACCES if listen.path is None:
             return f"{start}: ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose one above"
         case errno.EADDRNOTAVAIL:
             return f"{start}: this machine does not have that address; choose one that `ip address` shows"
         case errno.EAFNOSUPPORT:
             return f"{start}: this machine has no such kind of address; leave it out"
-        case errno.ENOENT | errno.EACCES | errno.EROFS:
+        case errno.ENOENT | errno.ENOTDIR | errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{start}: {error.strerror}; the folder must exist and be writable for pad19"
         case _:
-            return f"{start}: {error.strerror}"
+            return f"{start}: {error.strerror}; choose another with --listen"

@@ -133,18 +133,20 @@ async def serve(
         async with trio.open_nursery() as running:
             if stop_now is not None:
                 background.start_soon(_cancel_on, stop_now, running.cancel_scope)
-            async with trio.open_nursery() as accepting:
-                for listener in listeners:
-                    accepting.start_soon(listener.run, running)
-                ready()
-                await stop.wait()
-                accepting.cancel_scope.cancel()
-            for bound in sockets:
-                bound.socket.close()
-                if bound.listen.path is not None:
-                    bound.listen.path.unlink(missing_ok=True)
+            try:
+                async with trio.open_nursery() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(listener.run, running)
+                    ready()
+                    await stop.wait()
+                    accepting.cancel_scope.cancel()
+            finally:
+                for bound in sockets:
+                    bound.close()
             if admission.total:
-                LOGGER.info("stopping: %d connections have %g s to finish", admission.total, limits.grace_s)
+                LOGGER.info(
+                    "stopping: open connections (%d) have %g s to finish", admission.total, limits.grace_s
+                )
             running.cancel_scope.deadline = trio.current_time() + limits.grace_s
         background.cancel_scope.cancel()
 

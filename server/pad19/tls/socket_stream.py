@@ -22,22 +22,37 @@ class SocketStream(trio.abc.HalfCloseableStream):
     ``stall``: seconds without progress after which a send gives up with BrokenResourceError.
     """
 
-    __slots__ = ("_fd", "_socket", "_stall")
+    __slots__ = ("_emptied", "_fd", "_socket", "_stall", "_waiting")
 
     def __init__(self, sock: socket.socket, stall: float = math.inf) -> None:
         self._socket = sock
         self._fd = sock.fileno()
         self._stall = stall
+        self._emptied = False
+        self._waiting = 0  # tasks that a close must wake
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Bytes as they come; ``b""`` at the end. No checkpoint if something is there already."""
-        while True:
+        """Bytes as they come; ``b""`` at the end. No checkpoint if something should be there already."""
+        size = max_bytes or RECEIVE_SIZE
+        data = None if self._emptied else self._receive(size)
+        while data is None:
+            self._waiting += 1
             try:
-                return self._socket.recv(max_bytes or RECEIVE_SIZE)
-            except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._fd)
-            except OSError as error:
-                raise self._translated(error) from error
+            finally:
+                self._waiting -= 1
+            data = self._receive(size)
+        # Less than there was room for: the next call need not try before it waits.
+        self._emptied = len(data) < size
+        return data
+
+    def _receive(self, size: int) -> bytes | None:
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._translated(error) from error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """No checkpoint if the kernel takes it all at once."""
@@ -57,7 +72,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
         while data:
             # Progress renews the time: slow readers are welcome, absent ones are not.
             with trio.move_on_after(self._stall) as waiting:
-                await trio.lowlevel.wait_writable(self._fd)
+                await self.wait_send_all_might_not_block()
             if waiting.cancelled_caught:
                 raise trio.BrokenResourceError(f"client read nothing for {self._stall:g} s")
             try:
@@ -69,7 +84,11 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the kernel takes something."""
-        await trio.lowlevel.wait_writable(self._fd)
+        self._waiting += 1
+        try:
+            await trio.lowlevel.wait_writable(self._fd)
+        finally:
+            self._waiting -= 1
 
     async def send_eof(self) -> None:
         """FIN; receiving goes on."""
@@ -107,7 +126,8 @@ class SocketStream(trio.abc.HalfCloseableStream):
     def close(self) -> None:
         """Close without a checkpoint. Closing twice is fine."""
         if self._socket.fileno() >= 0:
-            trio.lowlevel.notify_closing(self._fd)
+            if self._waiting:
+                trio.lowlevel.notify_closing(self._fd)
             self._socket.close()
 
     async def aclose(self) -> None:

@@ -25,6 +25,7 @@ RECORD = 16384  # bytes of plaintext in one TLS record at most (RFC 8446, sectio
 BATCH = 8 * RECORD  # plaintext encrypted in one call: fewer calls, bounded memory
 _BATCH_OVERHEAD = 8 * 64  # header, tag and padding of the records of a batch, generously
 _SMALL = 4096  # what tickets and alerts need on top of a body
+ALERT_SECONDS = 1.0  # for a client that is told why the handshake failed
 
 
 class HandshakeFailed(trio.BrokenResourceError):
@@ -116,22 +117,32 @@ class TLSStream(trio.abc.Stream):
         Raises:
             HandshakeFailed: They could not agree, or the other side left.
         """
-        try:
-            while True:
-                try:
-                    self._tls.do_handshake()
-                except SSL.WantReadError:
-                    await self._flush()
-                    if not await self._fill():
-                        raise HandshakeFailed("closed during the handshake") from None
-                else:
+        if not self._server_side:  # the client speaks first
+            self._shake()
+            await self._flush()
+        while True:
+            if not await self._fill():
+                raise HandshakeFailed("closed during the handshake")
+            try:
+                if self._shake():
                     break
-        except SSL.Error as error:
-            with trio.move_on_after(1):  # second; the alert tells the client why, if it still listens
-                await self._flush_quietly()
-            raise HandshakeFailed(_reason(error)) from None
+            except HandshakeFailed:
+                with trio.move_on_after(ALERT_SECONDS):
+                    await self._flush_quietly()  # the alert tells the client why, if it still listens
+                raise
+            await self._flush()
         if not self._server_side:
             await self._flush()
+
+    def _shake(self) -> bool:
+        """One step of the handshake. False: it takes more from the other side."""
+        try:
+            self._tls.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            raise HandshakeFailed(_reason(error)) from None
+        return True
 
     # Receiving
 
@@ -156,22 +167,31 @@ class TLSStream(trio.abc.Stream):
             raise trio.BusyResourceError("another task is receiving")
         self._receiving = True
         try:
-            while True:
-                try:
-                    return self._tls.recv(max_bytes)
-                except SSL.WantReadError:
-                    if not self._flushing:  # else the flush under way takes it along
-                        await self._flush_quietly()  # what came in before the other side left still counts
-                    await self._fill()
-                    self._check_open()
+            while (data := self.decrypt(max_bytes)) is None:
+                if not self._flushing:  # else the flush under way takes it along
+                    await self._flush_quietly()  # what came in before the other side left still counts
+                await self._fill()
+                self._check_open()
+            return data
+        finally:
+            self._receiving = False
+
+    def decrypt(self, max_bytes: int = RECORD) -> bytes | None:
+        """What has arrived already, ``b""`` at the end, None if it takes more input.
+
+        A function of its own also because an exception that is handled in `read` while that waits would keep
+        pyOpenSSL's frame alive, with its buffer of 16 KiB for each idle connection.
+        """
+        try:
+            return self._tls.recv(max_bytes)
+        except SSL.WantReadError:
+            return None
         except SSL.ZeroReturnError:
             return b""
         except SSL.SysCallError:
             raise Truncated("closed without close_notify") from None
         except SSL.Error as error:
             raise trio.BrokenResourceError(_reason(error)) from None
-        finally:
-            self._receiving = False
 
     async def _fill(self) -> bool:
         data = await self._transport.receive_some(RECORD + 512)

@@ -1,0 +1,244 @@
+"""`pad19 serve` as a process of its own, and clients that block."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from .server import Answer, stdlib_context
+
+COMMAND = [sys.executable, "-c", "from pad19.cli import main; main()"]
+PATIENCE = 10.0  # seconds until something that must happen counts as missing
+CHUNK = 65536  # bytes
+
+Address = tuple[str, int]
+
+
+def command(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=_environment(home),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "XDG_DATA_HOME"}
+    return kept | {"HOME": str(home)}
+
+
+class Serving:
+    """A server that listens. Its output is collected as it comes."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._changed = threading.Condition()
+        self._out = bytearray()
+        self._err = bytearray()
+        pipes = ((process.stdout, self._out), (process.stderr, self._err))
+        self._readers = [
+            threading.Thread(target=self._collect, args=(pipe, into)) for pipe, into in pipes if pipe
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _collect(self, pipe: IO[bytes], into: bytearray) -> None:
+        while data := os.read(pipe.fileno(), CHUNK):
+            with self._changed:
+                into += data
+                self._changed.notify_all()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def out(self) -> str:
+        with self._changed:
+            return self._out.decode()
+
+    @property
+    def err(self) -> str:
+        with self._changed:
+            return self._err.decode()
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it listens with TCP, as it has announced."""
+        [line] = [line for line in self.err.splitlines() if line.startswith("Listening on ")]
+        places = re.findall(r"\[?([0-9a-f.:]+?)\]?:(\d+)(?=[,.])", line)
+        return [(host, int(port)) for host, port in places]
+
+    @property
+    def address(self) -> Address:
+        return self.addresses[0]
+
+    @property
+    def descriptors(self) -> int:
+        """How many it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 - a folder of the kernel's, not a path of ours
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it occupies in memory (proc(5): statm, the second number)."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def wait_for_err(self, text: str, count: int = 1) -> None:
+        """Wait until standard error has had a text so many times."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: self._err.count(text.encode()) >= count, PATIENCE)
+        assert found, f"{text!r} is missing in: {self.err}"
+
+    def lines(self, count: int) -> list[str]:
+        """The access log, when it has so many lines."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: self._out.count(b"\n") >= count, PATIENCE)
+        assert found, f"{count} lines were expected: {self.out}"
+        return self.out.splitlines()
+
+    def records(self, count: int) -> list[dict[str, Any]]:
+        """The access log, which is JSON, when it has so many lines."""
+        return [json.loads(line) for line in self.lines(count)]
+
+    def records_until(self, request: str, count: int = 1) -> list[dict[str, Any]]:
+        """The access log, which is JSON, up to the line where a request has come so many times."""
+        wanted = f'"request":{json.dumps(request)},'.encode()
+
+        def is_there() -> bool:
+            return self._out.count(wanted, 0, self._out.rfind(b"\n") + 1) >= count
+
+        with self._changed:
+            found = self._changed.wait_for(is_there, PATIENCE)
+        assert found, f"{request} is missing in: {self.out}"
+        records = [json.loads(line) for line in self.out.rpartition("\n")[0].splitlines()]
+        last = [number for number, record in enumerate(records, 1) if record["request"] == request][count - 1]
+        return records[:last]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit status, and all of its output."""
+        status = self._process.wait(PATIENCE)
+        for reader in self._readers:
+            reader.join(PATIENCE)
+        return status
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+
+@contextmanager
+def serving(*arguments: str | Path, home: Path, stdout: int = subprocess.PIPE) -> Iterator[Serving]:
+    """`pad19 serve` with the arguments, from its announcement to its end. It never prints a traceback."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", *map(str, arguments)],
+        env=_environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        server = Serving(process)
+        try:
+            server.wait_for_err("Listening on ")
+            yield server
+        finally:
+            process.kill()
+            server.wait()
+    assert "Traceback" not in server.err, server.err
+
+
+# Clients
+
+
+def connect_socket(address: Address | Path, *, buffer: int | None = None) -> socket.socket:
+    """A connection without TLS. ``buffer``: bytes that the kernel may hold unread."""
+    if isinstance(address, Path):
+        family = socket.AF_UNIX
+    else:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    if buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    sock.settimeout(PATIENCE)
+    try:
+        sock.connect(str(address) if isinstance(address, Path) else address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def connect_tls(
+    address: Address | Path,
+    context: ssl.SSLContext | None = None,
+    server_name: str | None = "localhost",
+    *,
+    session: ssl.SSLSession | None = None,
+    buffer: int | None = None,
+) -> ssl.SSLSocket:
+    """A connection with hands shaken."""
+    sock = connect_socket(address, buffer=buffer)
+    try:
+        return (context or stdlib_context()).wrap_socket(
+            sock, server_hostname=server_name, suppress_ragged_eofs=False, session=session
+        )
+    except BaseException:
+        sock.close()
+        raise
+
+
+def read_rest(stream: ssl.SSLSocket) -> Answer:
+    """Read to the end."""
+    received = bytearray()
+    try:
+        while data := stream.recv(CHUNK):
+            received += data
+    except (ssl.SSLEOFError, ConnectionError):
+        return Answer(bytes(received), clean=False)
+    return Answer(bytes(received), clean=True)
+
+
+def fetch(
+    address: Address | Path,
+    uri: str,
+    *,
+    context: ssl.SSLContext | None = None,
+    server_name: str | None = "localhost",
+) -> Answer:
+    """One request, and all of its answer."""
+    with connect_tls(address, context, server_name) as stream:
+        stream.sendall(f"{uri}\r\n".encode())
+        return read_rest(stream)
+
+
+def fingerprint(address: Address, server_name: str | None = "localhost") -> str:
+    """Of the certificate that a client is shown."""
+    with connect_tls(address, server_name=server_name) as stream:
+        certificate = stream.getpeercert(binary_form=True)
+    assert certificate
+    return f"sha256:{hashlib.sha256(certificate).hexdigest()}"
+
+
+def gemini(address: Address, path: str = "/", host: str = "localhost") -> str:
+    """The URI of a path at the port of the address."""
+    return f"gemini://{host}:{address[1]}{path}"
