@@ -197,7 +197,7 @@ MISTAKES: list[tuple[str, str | Callable[[Path], str], str]] = [  # what is said
     ("no TOML", "a = ", "line 2, column 5 is not TOML"),
     ("unknown key", "server.lissten = []", "server.lissten is no key: did you mean listen?"),
     ("no content", "[[capsule]]\ncontent = 'missing'", "there is no such folder: create it, or name another"),
-    ("workers", "server.workers = 2", "more than one worker is not possible yet"),
+    ("workers", "server.workers = 2", "more workers are not possible yet"),
     ("log in a missing folder", "[log]\naccess = 'no/access.log'", "No such file or directory"),
     ("log is a folder", "[log]\naccess = '.'", "Is a directory"),
     ("wrong key", lambda folder: f"[[capsule]]\n{other_key(folder)}", "is not the key of a.example.crt"),

@@ -59,10 +59,10 @@ def make_capsule(root: Path) -> None:
     (root / "link.gmi").symlink_to("target.gmi")
     (root / "folder").symlink_to("docs/deep")
     (root / "indexes").mkdir()
-    (root / "indexes" / "index.gmi").symlink_to("../soon.gmi")
+    (root / "indexes" / "index.gmi").symlink_to("../other/soon.gmi")
     (root / "indexes" / "index.gemini").write_bytes(OLD)
     (root / "rules").mkdir()
-    (root / "rules" / ".meta").symlink_to("../soon.meta")
+    (root / "rules" / ".meta").symlink_to("../other/soon.meta")
     (root / "rules" / "a.gmi").write_bytes(OLD)
     (root / "typed").mkdir()
     (root / "typed" / "a.gmi").write_bytes(OLD)
@@ -134,12 +134,12 @@ CHANGES: list[tuple[str, str, Callable[[Path], object], bytes | str]] = [
         NEW,
     ),
     ("index deleted", "/docs/", lambda root: (root / "docs/index.gemini").unlink(), "51"),
-    ("index leads somewhere", "/indexes/", lambda root: (root / "soon.gmi").write_bytes(NEW), NEW),
+    ("index leads somewhere", "/indexes/", lambda root: (root / "other/soon.gmi").write_bytes(NEW), NEW),
     ("rules in the folder", DEEP, lambda root: add(root / "docs/deep/.meta", GONE), "52 It left"),
     ("rules in its parent", DEEP, lambda root: add(root / "docs/.meta", GONE), "52 It left"),
     ("rules in the root", DEEP, lambda root: add(root / ".meta", GONE), "52 It left"),
     ("rules for an index", "/docs/", lambda root: add(root / ".meta", "index.*: 52 It left"), "52 It left"),
-    ("rules lead somewhere", "/rules/a.gmi", lambda root: add(root / "soon.meta", GONE), "52 It left"),
+    ("rules lead somewhere", "/rules/a.gmi", lambda root: add(root / "other/soon.meta", GONE), "52 It left"),
     (
         "rules edited",
         "/typed/a.gmi",

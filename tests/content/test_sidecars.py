@@ -10,6 +10,7 @@ import pytest
 
 from pad19.content import sidecars as module
 from pad19.content.files import Opened, open_file, signature_of
+from pad19.content.memory import TICK_NS
 from pad19.content.sidecar import MAX_TEXT, Directive, Header, Mimetype, Parameters, Sidecar, parse
 from pad19.content.sidecars import MAX_KNOWN, MAX_TOLD, Sidecars
 from pad19.protocol.status import Status
@@ -106,17 +107,23 @@ def test_root_that_is_gone_has_no_rules(tmp_path: Path) -> None:
 # Reading again
 
 
-@pytest.mark.usefixtures("settled")
-def test_settled_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(tmp_path, {"": "a: text/one", "sub": ""})
-    (tmp_path / "link").symlink_to("sub")
-    reads: list[str] = []
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sidecar files that were opened, in turn."""
+    opened: list[str] = []
 
     def counting(root: str, relative: str) -> Opened:
-        reads.append(relative)
+        opened.append(relative)
         return open_file(root, relative)
 
     monkeypatch.setattr(module, "open_file", counting)
+    return opened
+
+
+@pytest.mark.usefixtures("settled")
+def test_settled_file_is_read_once_until_it_changes(tmp_path: Path, reads: list[str]) -> None:
+    make(tmp_path, {"": "a: text/one", "sub": ""})
+    (tmp_path / "link").symlink_to("sub")
     sidecars = Sidecars(str(tmp_path))
     for _ in range(3):
         assert find(sidecars, "sub/a") == directive("one")
@@ -133,7 +140,25 @@ def test_settled_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch:
     assert find(sidecars, "sub/a") == directive("three")
 
 
-def test_young_file_is_read_each_time(tmp_path: Path) -> None:
+def test_young_file_is_read_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
+) -> None:
+    make(tmp_path, {"": "a: text/one"})
+    changed = (tmp_path / ".meta").stat().st_ctime_ns
+
+    class Clock:
+        @staticmethod
+        def time_ns() -> int:
+            return changed + TICK_NS
+
+    monkeypatch.setattr(module, "time", Clock)
+    sidecars = Sidecars(str(tmp_path))
+    for count in range(1, 4):
+        assert find(sidecars, "a") == directive("one")
+        assert len(reads) == count
+
+
+def test_edits_in_quick_succession_are_never_missed(tmp_path: Path) -> None:
     sidecars = Sidecars(str(tmp_path))
     for number in range(200):
         (tmp_path / ".meta").write_text(f"a: text/x-{number:03}")

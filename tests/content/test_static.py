@@ -534,6 +534,22 @@ async def test_client_cannot_forge_log_lines(
     assert line.isprintable()
 
 
+async def test_descriptors_do_not_leak(tmp_path: Path) -> None:
+    make(tmp_path, RULES | {"large": "x" * 2 * SMALL, "list/.header.gmi": "Hello"})
+    (tmp_path / "folder.gmi").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "out").symlink_to("/etc/passwd")
+    files = StaticFiles(tmp_path, index=("b.gmi", "index.gmi"), listing=True)
+    before = descriptors()
+    paths = [
+        *("/", "/a.txt", "/a.txt/", "/a.txt/x", "/large", "/large/", "/docs", "/docs/", "/list/"),
+        *("/sealed/", "/closed/", "/removed/", "/gone", "/fifo", "/fifo/", "/out", "/nope", "/folder.gmi"),
+    ]
+    for number in range(500):
+        await attempt(files, paths[number % len(paths)])
+    assert descriptors() == before
+
+
 # Cancellation
 
 

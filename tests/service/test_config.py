@@ -141,13 +141,16 @@ SINGLE = [  # text, the one problem
     ("[limits]\nconnections = 1.5", "limits.connections is 1.5, but"),
     ("[limits]\nconnections = 0x1" + "0" * 4500, "limits.connections is 0x1000"),
     ("[limits]\nper_address = 0", "limits.per_address is 0, but"),
-    ("[server]\nworkers = -1", "server.workers is -1, but must be 0 (one per core)"),
+    (
+        "[server]\nworkers = -1",
+        "server.workers is -1, but must be 1, since",
+    ),
     ("[server]\nworkers = 1_000_000", "server.workers is 1000000, but"),
     (
         "[server]\nworkers = 2",
-        "server.workers is 2, but more than one worker is not possible yet: write 1",
+        "server.workers is 2, but must be 1, since more workers are not possible yet",
     ),
-    ("[server]\nworkers = 0", "server.workers is 0, but more than one worker is not possible yet"),
+    ("[server]\nworkers = 0", "server.workers is 0, but must be 1, since more workers are not possible yet"),
     ("[server]\ncheck_port = 0", "server.check_port is 0, but must be true or false"),
     ("[server]\ncerts = ''", 'server.certs is "", but must be a path'),
     ('[server]\ncerts = "a\\u0000b"', 'server.certs is "a\\u0000b", but must be a path'),
@@ -397,3 +400,17 @@ def test_an_unreadable_pad19_toml_is_not_taken_for_a_missing_one(folder: Path) -
     (folder / "pad19.toml").symlink_to("nowhere")
     with pytest.raises(ConfigError, match="cannot be read"):
         resolve(folder)
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="working directory"):
+        resolve(Path())
+
+
+def test_an_empty_folder_of_certificates(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--certs is empty"):
+        resolve(tmp_path, certs=Path())

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+CONTEXT = {"help_option_names": ["-h", "--help"]}  # for every command
 _COMMANDS = {  # name: the module below pad19.cli that has a command of that name, and its help
     "serve": "Serve a capsule.",
     "cert": "Show, make and renew certificates.",
@@ -36,7 +37,7 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> Non
         ctx.exit()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings=CONTEXT)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
 )

@@ -3,7 +3,6 @@
 The tls room is imported by the commands that need it: loading OpenSSL would slow down every other one.
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pad19.cli import CONTEXT
 from pad19.protocol.uri import display_host
+from pad19.service.user_data import NoHomeFolder, user_data
 
 if TYPE_CHECKING:
     from pad19.tls.certificate import Credentials
@@ -30,7 +31,7 @@ _years = click.option(
 )
 
 
-@click.group()
+@click.group(context_settings=CONTEXT)
 def cert() -> None:
     """Show, make and renew certificates."""
 
@@ -170,13 +171,10 @@ def _default_folder() -> Path:
 
 
 def _own_folder() -> Path:
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if not data.is_absolute():  # then the XDG specification has it ignored
-        try:
-            data = Path.home() / ".local" / "share"
-        except RuntimeError as error:
-            raise _ConfigurationError("You have no home folder; give --certs.") from error
-    return data / "pad19" / "certs"
+    try:
+        return user_data() / "certs"
+    except NoHomeFolder as error:
+        raise _ConfigurationError("You have no home folder; give --certs.") from error
 
 
 class _ConfigurationError(click.ClickException):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from pad19.cli import CONTEXT
 from pad19.protocol.uri import URI, InvalidURI, parse
 
 from .typed_uri import complete
 
 
-@click.command
+@click.command(context_settings=CONTEXT)
 @click.argument("uri", metavar="URL")
 @click.option(
     "--cert",

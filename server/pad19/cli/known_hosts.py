@@ -15,6 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from pad19.protocol.client import Identity
+from pad19.service.user_data import NoHomeFolder, user_data
 
 _HEAD = "# The servers that `pad19 get` has visited: host:port, public key, expiry of the certificate."
 _LINE = re.compile(r"(\S+:[0-9]+)[ \t]+(sha256:[0-9a-f]{64})[ \t]+([0-9]{4}-[0-9]{2}-[0-9]{2})")
@@ -163,15 +164,12 @@ def _parse(line: str) -> tuple[str, _Entry]:
 
 
 def default_path() -> Path:
-    """Where this user's file is (XDG base directory specification).
+    """Where this user's file is (see `user_data`).
 
     Raises:
         KnownHostsError: The user has no home folder.
     """
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if not data.is_absolute():  # then the specification has it ignored
-        try:
-            data = Path.home() / ".local" / "share"
-        except RuntimeError as error:
-            raise KnownHostsError("You have no home folder; name a file with --known-hosts") from error
-    return data / "pad19" / "known_hosts"
+    try:
+        return user_data() / "known_hosts"
+    except NoHomeFolder as error:
+        raise KnownHostsError("You have no home folder; name a file with --known-hosts") from error

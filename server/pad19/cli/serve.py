@@ -11,6 +11,7 @@ from types import FrameType
 import click
 import trio
 
+from pad19.cli import CONTEXT
 from pad19.protocol.request import DEFAULT_PORT
 from pad19.protocol.uri import display_host
 from pad19.service.config import Config, ConfigError
@@ -21,7 +22,7 @@ from pad19.service.worker import Site
 from pad19.service.worker import serve as run_worker
 
 
-@click.command
+@click.command(context_settings=CONTEXT)
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 @click.option("--listen", multiple=True, metavar="ADDRESS:PORT", help="Where to listen; repeatable.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A host name to serve; repeatable.")
@@ -89,7 +90,9 @@ def _noted(problems: list[str]) -> Iterator[None]:
 
 
 def _stop_on_signals(stop: trio.Event, stop_now: trio.Event) -> None:
-    """Let SIGTERM and SIGINT set ``stop``, and a second SIGINT ``stop_now``, until the process ends.
+    """Let signals set ``stop``, and a second SIGINT ``stop_now``, until the process ends.
+
+    SIGHUP is among them: the terminal was closed.
 
     Not `trio.open_signal_receiver`: one that comes while we leave would get through to Python, which
     prints a traceback.
@@ -103,7 +106,7 @@ def _stop_on_signals(stop: trio.Event, stop_now: trio.Event) -> None:
         with suppress(trio.RunFinishedError):
             token.run_sync_soon((stop_now if interrupts > 1 else stop).set)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, handle)
 
 

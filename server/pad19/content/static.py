@@ -64,6 +64,7 @@ class StaticFiles:
 
         Raises:
             NotFound: Nothing that may be served is there.
+            BadRequest: The URI of a folder, with the slash that it lacks, is too long to be sent.
             ServerUnavailable: File descriptors ran out.
             TemporaryFailure: The disk failed.
         """
@@ -121,7 +122,6 @@ class StaticFiles:
         passed: list[tuple[str, Signature | None]] = []
         for name in self._index:
             index = relative + name
-            applies = directive or survey.find(index)  # before it is open: this may fail
             location = os.path.join(self._root, index)
             seen = signature_of(location)
             try:
@@ -131,6 +131,7 @@ class StaticFiles:
                 if os.path.lexists(location):
                     passed.append((location, seen))
                 continue
+            applies = directive or survey.find(index)
             if answer := _answer(applies):
                 os.close(opened.fd)
                 return answer
@@ -153,11 +154,10 @@ class StaticFiles:
             return Success(FileBody(opened.fd, size), mimetype)
         # Not what it has grown by since: where that ends is as good as any other place, or worse.
         content = opened.read(size)
-        response = Success(content, mimetype)
-        if len(content) != size:  # it changes under our hands
-            return response
+        # Had it changed by now, it would no longer look like this and not be given out again.
         witness = (os.path.join(self._root, relative), signature(opened.status))
-        return Kept(response, size, (witness, *survey.witnesses, *passed), survey.looked)
+        witnesses = (witness, *survey.witnesses, *passed)
+        return Kept(Success(content, mimetype), len(content), witnesses, survey.looked)
 
     def _mimetype(self, name: str, directive: Directive | None) -> str:
         match directive:

@@ -142,6 +142,7 @@ class Connections:
         drain = isinstance(request, Failure) or request.scheme != "gemini"
         try:
             if isinstance(request, Failure):
+                record.reason = str(request)  # no handler has it in its own log
                 raise request
             response = await self._respond(request, port)
         except Failure as failure:
@@ -170,7 +171,7 @@ class Connections:
         except Exception as error:
             if isinstance(error, Failure):
                 raise
-            LOGGER.exception("%s: the handler failed", request.uri)
+            LOGGER.exception("%r: the handler failed", request.uri)
             raise TemporaryFailure("internal error") from error
 
     def _head(self, response: Response, record: Record) -> tuple[Response, bytes]:
@@ -178,7 +179,7 @@ class Connections:
         try:
             return response, header(response.status, response.meta)
         except ValueError as error:
-            LOGGER.error("%s: the handler's answer cannot be sent: %s", record.request, error)  # noqa: TRY400
+            LOGGER.error("%r: the handler's answer cannot be sent: %s", record.request, error)  # noqa: TRY400
             failure = TemporaryFailure("internal error")
             return Reply(failure.status, ""), header(failure.status, str(failure))
 
@@ -192,10 +193,10 @@ class Connections:
             raise
         except BrokenBody as error:
             record.reason = f"body broke off: {error}"
-            LOGGER.warning("%s: the body broke off: %s", record.request, error)
+            LOGGER.warning("%r: the body broke off: %s", record.request, error)
         except Exception as error:
             record.reason = f"body broke off: {type(error).__name__}"
-            LOGGER.exception("%s: the body broke off", record.request)
+            LOGGER.exception("%r: the body broke off", record.request)
         else:
             await stream.finish()
         # Otherwise it stays open here and is closed without close_notify: the truncation shows.

@@ -177,6 +177,8 @@ def display_host(host: str) -> str:
     """A host as people write it: A-labels as Unicode where they are valid, else unchanged."""
     if "xn--" not in host:
         return host
+    if host.startswith("*."):
+        return f"*.{display_host(host[2:])}"
     try:
         return idna.decode(host)
     except (idna.IDNAError, UnicodeError):

@@ -13,14 +13,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from pad19.protocol.response import header
-from pad19.protocol.status import Status
+from pad19.content.mimetype import normalize
 
 from .hosts import read_host
 from .listen import Listen
 
 DEFAULT_LISTEN = (Listen(host="::", port=1965), Listen(host="0.0.0.0", port=1965))  # noqa: S104 - to be found
-PER_ADDRESS = 64  # connections of one client address, if the file does not say
 
 
 class ConfigError(Exception):
@@ -52,8 +50,7 @@ def _log_target(text: str, folder: Path) -> str:
 
 
 def _mimetype(text: str, _folder: Path) -> str:
-    header(Status.SUCCESS, text)  # raises what the client's header would raise
-    return text
+    return normalize(text)
 
 
 def _host(text: str, _folder: Path) -> str:
@@ -99,7 +96,7 @@ class Server(Struct, frozen=True, kw_only=True):
     ) = None  # None: not given, so DEFAULT_LISTEN, and a machine without IPv6 is no error
     certs: Annotated[FilePath, Meta(examples=["certs"])] = Path("certs")
     workers: Annotated[
-        int, Meta(ge=0, le=1024, description="0 (one per core) or a number up to 1024", examples=[1])
+        int, Meta(ge=1, le=1, description="1, since more workers are not possible yet", examples=[1])
     ] = 1
     check_port: Switch = True
 
@@ -113,7 +110,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """``[limits]``: how much, and for how long."""
 
     connections: Annotated[Count, Meta(examples=[4096])] = 4096
-    per_address: Count | None = None  # None: PER_ADDRESS, and loopback is not counted
+    per_address: Count | None = None  # None: DEFAULT_PER_ADDRESS, and loopback is not counted
     handshake_s: Seconds = 10.0
     request_s: Seconds = 10.0
     stall_s: Annotated[Seconds, Meta(examples=[30])] = 30.0

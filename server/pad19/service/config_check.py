@@ -5,6 +5,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from pad19.content.mimetype import MimeTypes
+
 from .config import Config
 from .config_read import shown_path
 
@@ -14,16 +16,15 @@ Problem = tuple[str, str]  # a key, counted from 1, and what ails it
 def check(config: Config) -> Iterator[Problem]:
     """All that is wrong with values that are right one by one."""
     yield from _listen(config)
-    if config.server.workers != 1:
-        yield (
-            "server.workers",
-            f"is {config.server.workers}, but more than one worker is not possible yet: write 1",
-        )
     yield from _hosts(config)
     for number, capsule in enumerate(config.capsules, 1):
         key = f"capsule[{number}]"
         if reason := _no_folder(capsule.content):
             yield f"{key}.content", f"is {shown_path(capsule.content)}, but {reason}"
+        try:
+            MimeTypes(capsule.mimetypes, lang=capsule.lang, charset=capsule.charset)
+        except ValueError as error:
+            yield f"{key}.mimetypes", f"cannot be used, because {error}: write each ending once"
         for missing, given in (("key", "certificate"), ("certificate", "key")):
             if getattr(capsule, given) and not getattr(capsule, missing):
                 yield f"{key}.{missing}", f"is missing beside {key}.{given}: write it too, or neither of them"

@@ -15,6 +15,7 @@ from typing import Any
 from .config import Config, ConfigError, Sections
 from .config_check import check
 from .config_read import Reader, flag_of, is_within, shown_path
+from .user_data import NoHomeFolder, user_data
 
 FILE_NAME = "pad19.toml"
 MAX_FILE = 1024 * 1024  # bytes: nobody writes so much, but /var/log/syslog is one wrong word away
@@ -61,6 +62,14 @@ def resolve(
     Raises:
         ConfigError: As in `load`; mistakes in arguments are reported under the flag's name.
     """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            (f"the working directory is of no use ({error.strerror}): go to another one",)
+        ) from None
+    if certs is not None and not certs.name and not certs.is_absolute():
+        raise ConfigError(("--certs is empty: name a folder",))
     flags: dict[str, str] = {}
     path = config or folder / FILE_NAME
     if config or os.path.lexists(path):
@@ -70,7 +79,12 @@ def resolve(
         table = {"capsule": [{"content": str(base)}]}
         flags["capsule[1].content"] = "DIR"
         if certs is None:
-            certs = _user_data() / "pad19" / "certs"
+            try:
+                certs = user_data() / "certs"
+            except NoHomeFolder as error:
+                raise ConfigError(
+                    ("--certs is needed, because you have no home folder: name a folder",)
+                ) from error
     server: dict[str, Any] = {}
     if listen:
         server["listen"] = [_absolute_socket(text) for text in listen]
@@ -148,16 +162,6 @@ def _syntax(message: str, data: bytes) -> str:
     column = int(position[2] or len(lines[-1]) + 1)
     reason = message[: position.start()]
     return f"line {line}, column {column} is not TOML ({reason[:1].lower()}{reason[1:]}): mend that line"
-
-
-def _user_data() -> Path:
-    """Where a user's programs keep what they make (XDG Base Directory Specification)."""
-    if (data := Path(os.environ.get("XDG_DATA_HOME", ""))).is_absolute():
-        return data
-    try:
-        return Path.home() / ".local" / "share"
-    except RuntimeError:
-        raise ConfigError(("--certs is needed, because you have no home folder: name a folder",)) from None
 
 
 def _absolute_socket(text: str) -> str:

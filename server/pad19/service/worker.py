@@ -25,6 +25,7 @@ from pad19.tls.making import load_or_make
 
 from .access_log import formatter
 from .config import Capsule, Config, ConfigError
+from .descriptors import make_room
 from .log_writer import LogWriter
 from .sockets import Bound
 
@@ -125,6 +126,7 @@ async def serve(
         )
         for bound in sockets
     ]
+    make_room(limits.connections)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_EVERY)

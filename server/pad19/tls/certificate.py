@@ -244,18 +244,30 @@ def _unreadable(path: Path, error: OSError) -> CertificateError:
     )
 
 
-def _hosts(certificate: x509.Certificate, path: Path) -> tuple[str, ...]:
+def alternative_names(certificate: x509.Certificate) -> tuple[str, ...] | None:
+    """The names and addresses of the subjectAltName as hosts; None without that extension.
+
+    Raises:
+        ValueError: The extensions are malformed.
+    """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return ()
+        return None
     except Exception as error:  # cryptography has several for extensions that it cannot parse
-        raise CertificateError(f"{path} has malformed extensions; make a new one") from error
+        raise ValueError("malformed extensions") from error
     addresses = names.get_values_for_type(x509.IPAddress)
     return (
         *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
         *(f"[{address}]" if isinstance(address, IPv6Address) else str(address) for address in addresses),
     )
+
+
+def _hosts(certificate: x509.Certificate, path: Path) -> tuple[str, ...]:
+    try:
+        return alternative_names(certificate) or ()
+    except ValueError as error:
+        raise CertificateError(f"{path} has malformed extensions; make a new one") from error
 
 
 def _warnings(credentials: Credentials, host: str | None, now: datetime) -> Iterator[str]:

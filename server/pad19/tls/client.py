@@ -6,7 +6,7 @@ the host (TOFU) before asking, since a request can be a secret. Deadlines are th
 
 import os
 import socket
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 import trio
 from cryptography import x509
@@ -15,6 +15,7 @@ from OpenSSL import SSL
 from pad19.protocol.client import Identity
 from pad19.protocol.response_reader import Header, ResponseReader
 
+from .certificate import alternative_names
 from .stream import RECORD, HandshakeFailed, TLSStream, Truncated
 
 # What OpenSSL says when the first bytes from the other side are no TLS record.
@@ -42,7 +43,7 @@ class Connection(trio.abc.AsyncResource):
     @property
     def cipher(self) -> str:
         """OpenSSL's name of the cipher suite."""
-        return self.stream._tls.get_cipher_name() or ""
+        return self.stream.cipher
 
     def covers(self, host: str) -> bool:
         """Whether the server's certificate is for a normalised host."""
@@ -165,15 +166,10 @@ def reason(error: trio.BrokenResourceError | OSError) -> str:
 def _names(certificate: x509.Certificate, server: Identity) -> tuple[str, ...]:
     """The hosts of the subjectAltName; where there is none, the CN, as clients took it before."""
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return (server.common_name.lower(),) if server.common_name else ()
-    except Exception:  # cryptography has several for extensions that it cannot parse
+        hosts = alternative_names(certificate)
+    except ValueError:
         return ()
-    addresses = names.get_values_for_type(x509.IPAddress)
-    hosts = (
-        *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
-        *(f"[{address}]" if isinstance(address, IPv6Address) else str(address) for address in addresses),
-    )
+    if hosts is None:
+        return (server.common_name.lower(),) if server.common_name else ()
     # A stranger's text; a host name that is not printable covers nobody anyway.
     return tuple(host for host in hosts if host.isprintable())

@@ -34,10 +34,7 @@ def _accept_any(*_: object) -> bool:
 def server_context(credentials: "Credentials") -> SSL.Context:
     """A context that serves one certificate and asks clients for theirs without demanding one."""
     context = _context(SSL.TLS_SERVER_METHOD)
-    context.use_certificate(credentials.certificate)
-    for certificate in credentials.chain:
-        context.add_extra_chain_cert(certificate)
-    context.use_privatekey(credentials.private_key)
+    _use(context, credentials)
     context.set_verify(SSL.VERIFY_PEER, _accept_any)
     # Resumption: tickets carry the client's certificate, so nothing is kept here. Without an id
     # OpenSSL refuses to resume a session with a client certificate. Early data stays off.
@@ -51,9 +48,15 @@ def client_context(credentials: "Credentials | None" = None) -> SSL.Context:
     context = _context(SSL.TLS_CLIENT_METHOD)
     context.set_verify(SSL.VERIFY_NONE, _accept_any)
     if credentials is not None:
-        context.use_certificate(credentials.certificate)
-        context.use_privatekey(credentials.private_key)
+        _use(context, credentials)
     return context
+
+
+def _use(context: SSL.Context, credentials: "Credentials") -> None:
+    context.use_certificate(credentials.certificate)
+    for certificate in credentials.chain:
+        context.add_extra_chain_cert(certificate)
+    context.use_privatekey(credentials.private_key)
 
 
 class Contexts:

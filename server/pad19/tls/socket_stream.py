@@ -14,6 +14,7 @@ import trio
 RECEIVE_SIZE = 16384 + 512  # bytes; one full TLS record with its overhead
 DRAIN_BYTES = 2 * 1024 * 1024  # unread input that is thrown away so that the answer arrives
 DRAIN_SECONDS = 3.0
+_MSG_MORE = getattr(socket, "MSG_MORE", 0)  # Linux
 
 
 class SocketStream(trio.abc.HalfCloseableStream):
@@ -110,7 +111,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
                 except OSError:  # BlockingIOError above all; a reset shows when sending
                     drain = False
             # MSG_MORE holds the last segment back until the FIN joins it.
-            await self._send(data, socket.MSG_MORE)
+            await self._send(data, _MSG_MORE)
             if drain:
                 await self.send_eof()
                 await self._drain()

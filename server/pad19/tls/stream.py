@@ -92,6 +92,11 @@ class TLSStream(trio.abc.Stream):
         return self._tls.get_protocol_version_name()
 
     @property
+    def cipher(self) -> str:
+        """OpenSSL's name of the cipher suite."""
+        return self._tls.get_cipher_name() or ""
+
+    @property
     def peer_certificate(self) -> x509.Certificate | None:
         """What the other side presented, in this handshake or in the one it resumed.
 
