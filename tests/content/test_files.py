@@ -273,14 +273,15 @@ def test_nothing_gets_out_while_links_are_swapped(root: Path, swap: Callable[[Pa
     (root.parent / "root-beside" / "a.gmi").write_bytes(SECRET)
     before = descriptors()
     seen = set()
+    tries = 0
     with in_a_loop(swap, root) as rounds:
-        for _ in range(2000):
+        while tries < 2000 or rounds[0] < 20:  # however the two threads share the machine
+            tries += 1
             with suppress(Absent):
                 opened = open_beneath(str(root), "docs/a.gmi")
                 if not opened.is_folder:
                     seen.add(opened.read(100))
     assert seen <= {INSIDE}
-    assert rounds[0] > 10
     assert descriptors() == before
 
 

@@ -131,13 +131,15 @@ def _open_stepwise(real_root: str, relative: str) -> Opened:
         if stat.S_ISDIR(status.st_mode):
             return Opened(-1, status)
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        opened = Opened(os.open(last, flags, dir_fd=folder_fd), status)
+        fd = os.open(last, flags, dir_fd=folder_fd)
     finally:
         os.close(folder_fd)
-    if not os.path.samestat(os.fstat(opened.fd), status):
-        os.close(opened.fd)
+    now = os.fstat(fd)
+    # The kind as well: a folder may have got the inode of the file that made room for it.
+    if not os.path.samestat(now, status) or not stat.S_ISREG(now.st_mode):
+        os.close(fd)
         raise Absent("swapped while it was opened")
-    return opened
+    return Opened(fd, now)
 
 
 def _judge_place(real: str, real_root: str) -> None:
