@@ -13,6 +13,7 @@ from pad19.content.files import Opened, open_file, signature_of
 from pad19.content.memory import TICK_NS
 from pad19.content.sidecar import MAX_TEXT, Directive, Header, Mimetype, Parameters, Sidecar, parse
 from pad19.content.sidecars import MAX_KNOWN, MAX_TOLD, Sidecars
+from pad19.protocol.failure import TemporaryFailure
 from pad19.protocol.status import Status
 from support.disk import TomorrowsClock, descriptors, next_tick
 from support.users import unprivileged
@@ -273,16 +274,16 @@ def test_odd_file_is_told_once(
     assert descriptors() == before
 
 
-def test_unreadable_file_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_file_is_told_once_and_its_folder_not_served(caplog: pytest.LogCaptureFixture) -> None:
     with unprivileged() as root:
         make(root, {"": "a: 51"})
         (root / ".meta").chmod(0)
         sidecars = Sidecars(str(root))
         for _ in range(3):
-            assert find(sidecars, "a") is None
-        assert [r.getMessage() for r in caplog.records] == [
-            f"'{root}/.meta': it is ignored: Permission denied"
-        ]
+            with pytest.raises(TemporaryFailure):
+                find(sidecars, "a")
+        [told] = [entry.getMessage() for entry in caplog.records]
+        assert told.startswith(f"'{root}/.meta' cannot be read: Permission denied. ")
         (root / ".meta").chmod(0o600)
         assert find(sidecars, "a") == Header(Status.NOT_FOUND, "")
 

@@ -307,16 +307,56 @@ async def test_rule_for_a_folder_holds_for_its_listing(tmp_path: Path) -> None:
     assert await page(files, "/shut/") == "51 No"
 
 
-async def test_folder_that_cannot_be_read_is_not_found(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_cannot_be_read_is_not_found_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     with unprivileged() as root:
         make(root, {"secret/a.gmi": "a", "blind/a.gmi": "a"})
         (root / "secret").chmod(0)
         (root / "blind").chmod(0o100)
         files = StaticFiles(root, listing=True)
-        for path in ("/secret/", "/secret/a.gmi", "/blind/"):
+        (root / "b.gmi").write_text("b")
+        (root / "b.gmi").chmod(0)
+        for path in ("/secret/", "/secret/a.gmi", "/blind/", "/b.gmi") * 2:
             assert await page(files, path) == "51"
         assert await page(files, "/blind/a.gmi") == "a"
-    assert caplog.records == []
+        told = [entry.getMessage() for entry in caplog.records]
+        assert len(told) == 4
+        assert f"'{root}/b.gmi' is answered with 51: Permission denied. Let this process read it" in told
+
+
+async def test_no_listing_in_place_of_an_index_that_cannot_be_read() -> None:
+    with unprivileged() as root:
+        make(root, {"index.gmi": "members only", "other.gmi": ""})
+        (root / "index.gmi").chmod(0)
+        assert await page(StaticFiles(root, listing=True), "/") == "51"
+
+
+KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "served"),
+    [
+        ("localhost.key", KEY, False),
+        ("old/localhost.pem", "Bag Attributes\n" + KEY.replace("PRIVATE", "EC PRIVATE"), False),
+        ("windows.key", KEY.replace("\n", "\r\n"), False),
+        ("key", KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"), False),
+        ("both.txt", "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n" + KEY, False),
+        ("certificate.crt", "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n", True),
+        ("lesson.gmi", "This is what a key looks like:\n```\n" + KEY + "```\n", True),
+        ("talk.key", "a presentation", True),
+    ],
+)
+async def test_private_keys_are_not_served(
+    name: str, text: str, served: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As they would be when the folder above the content is served by mistake."""
+    make(tmp_path, {name: text})
+    files = StaticFiles(tmp_path)
+    for _ in range(2):
+        assert (await page(files, f"/{name}") == "51") == (not served)
+    assert [entry.getMessage() for entry in caplog.records] == (
+        [] if served else [f"'{tmp_path}/{name}' holds a private key and is not served: move it away"]
+    )
 
 
 # Large and small

@@ -27,6 +27,10 @@ class Absent(Exception):
     """Nothing that may be served is there."""
 
 
+class Unreadable(Absent):
+    """Something is there, and this process may not read it: clients see no difference, operators do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A regular file (``fd`` is the caller's to close, or to `read`) or a folder (``fd`` is -1)."""
@@ -64,6 +68,8 @@ def absences(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            raise Unreadable(error.strerror) from None
         if error.errno in _ABSENT:
             raise Absent(error.strerror) from None
         error.filename = path  # rather than a part of it, or a number below /proc
@@ -74,7 +80,8 @@ def open_beneath(root: str, relative: str) -> Opened:
     """Open ``relative`` (no dot segments; "" is the root itself) if it really is beneath ``root``.
 
     Raises:
-        Absent: It is not there, not readable, outside, or neither a regular file nor a folder.
+        Absent: It is not there, not readable (`Unreadable`), outside, or neither a regular file nor a
+            folder.
         OSError: The system is in trouble (EMFILE, EIO and the like).
     """
     with absences(os.path.join(root, relative)):

@@ -10,9 +10,12 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .files import Absent, Signature, open_file, signature_of
+from pad19.protocol.failure import TemporaryFailure
+
+from .files import Absent, Signature, Unreadable, open_file, signature_of
 from .listing import SIDECAR
 from .memory import Witnesses, is_settled
+from .notices import Notices
 from .sidecar import MAX_TEXT, Directive, Sidecar, parse
 
 LOGGER = logging.getLogger("pad19.content")
@@ -56,14 +59,16 @@ class Sidecars:
         self._root = root
         self._known: dict[_Folder, _Known] = {}
         self._lock = threading.Lock()
+        self._notices = Notices()
 
     def survey(self, relative: str) -> Survey:
         """Look at the folders from the root to ``relative``, as far as they are there.
 
-        A sidecar file that cannot be read has no rules; that, and what is wrong with the others, is
-        logged when it is first seen.
+        What is wrong with a sidecar file is logged when it is first seen. One that is no regular file
+        has no rules.
 
         Raises:
+            TemporaryFailure: This process may not read one of them.
             OSError: The system is in trouble (EMFILE, EIO and the like).
         """
         looked = time.time_ns()
@@ -104,6 +109,11 @@ class Sidecars:
     def _load(self, prefix: str) -> tuple[Sidecar, list[str]]:
         try:
             content = open_file(self._root, prefix + SIDECAR).read(MAX_TEXT + 1)
+        except Unreadable as error:
+            # It may say that a page is gone, or no page at all: to serve without knowing would be wrong.
+            what = f"cannot be read: {error}. Until this process may, the folder is answered with 40"
+            self._notices.tell(os.path.join(self._root, prefix, SIDECAR), what)
+            raise TemporaryFailure("the rules for this folder cannot be read now") from None
         except Absent as error:
             return Sidecar(()), [f"it is ignored: {error}"]
         rules, problems = parse(content.decode("utf-8", "replace"))

@@ -8,6 +8,7 @@ may be slow.
 import errno
 import logging
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,10 +22,21 @@ from pad19.protocol.uri import percent_encode
 
 from . import listing as listings
 from .body import FileBody
-from .files import Absent, Opened, Signature, absences, open_beneath, open_file, signature, signature_of
+from .files import (
+    Absent,
+    Opened,
+    Signature,
+    Unreadable,
+    absences,
+    open_beneath,
+    open_file,
+    signature,
+    signature_of,
+)
 from .listing import SIDECAR
 from .memory import Kept, Memory
 from .mimetype import MimeTypes
+from .notices import Notices
 from .sidecar import Directive, Header, Mimetype, Parameters
 from .sidecars import Sidecars, Survey
 
@@ -32,6 +44,8 @@ LOGGER = logging.getLogger("pad19.content")
 
 SMALL = 64 * 1024  # bytes; files up to this size are kept in memory, larger ones are streamed
 PREAMBLE = ".header.gmi"
+# Serving the folder above the content is a mistake that is easily made, and keys are often in there.
+_PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\r?$", re.MULTILINE)
 WELL_KNOWN = ".well-known"  # RFC 8615; the one dotted name that is public
 
 
@@ -58,6 +72,7 @@ class StaticFiles:
         self._hidden = hidden
         self._memory = Memory()
         self._sidecars = Sidecars(self._root)
+        self._notices = Notices()
 
     async def __call__(self, request: Request) -> Response:
         """Answer with a file, a listing, a redirect, or what a sidecar file says.
@@ -77,6 +92,10 @@ class StaticFiles:
         self._check_names(path)
         try:
             found = await trio.to_thread.run_sync(self._look_up, path, request.raw_query)
+        except Unreadable as error:
+            what = f"is answered with 51: {error}. Let this process read it"
+            self._notices.tell(os.path.join(self._root, path[1:]), what)
+            raise NotFound from None
         except Absent:
             raise NotFound from None
         except OSError as error:
@@ -120,13 +139,16 @@ class StaticFiles:
 
     def _folder(self, relative: str, directive: Directive | None, survey: Survey) -> Response | Kept:
         passed: list[tuple[str, Signature | None]] = []
+        unreadable: Unreadable | None = None
         for name in self._index:
             index = relative + name
             location = os.path.join(self._root, index)
             seen = signature_of(location)
             try:
                 opened = open_file(self._root, index)
-            except Absent:
+            except Absent as error:
+                if isinstance(error, Unreadable):
+                    unreadable = error
                 # There, but not to be served: should that change, the folder need not look different.
                 if os.path.lexists(location):
                     passed.append((location, seen))
@@ -136,6 +158,8 @@ class StaticFiles:
                 os.close(opened.fd)
                 return answer
             return self._file(index, opened, applies, survey, passed)
+        if unreadable:  # its author meant it to be seen instead of a listing
+            raise unreadable
         if self._listing:
             return self._list(relative, directive)
         raise Absent("no index")
@@ -154,6 +178,11 @@ class StaticFiles:
             return Success(FileBody(opened.fd, size), mimetype)
         # Not what it has grown by since: where that ends is as good as any other place, or worse.
         content = opened.read(size)
+        if _PRIVATE_KEY.search(content) and not mimetype.startswith("text/gemini"):
+            self._notices.tell(
+                os.path.join(self._root, relative), "holds a private key and is not served: move it away"
+            )
+            raise Absent("a private key")
         # Had it changed by now, it would no longer look like this and not be given out again.
         witness = (os.path.join(self._root, relative), signature(opened.status))
         witnesses = (witness, *survey.witnesses, *passed)
