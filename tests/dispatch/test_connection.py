@@ -1,6 +1,7 @@
 """What happens around requests: deadlines, certificates, refusals, broken handlers and bodies."""
 
 import contextlib
+import gc
 import logging
 import re
 import ssl
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import trio
+from OpenSSL import SSL
 from trio.testing import MockClock, memory_stream_pair
 
+from pad19.dispatch.admission import REFUSALS
 from pad19.dispatch.connection import Deadlines
 from pad19.protocol.failure import Failure, Gone, SlowDown
 from pad19.protocol.request import Request
@@ -41,6 +44,12 @@ def server(make: Make, **options: object) -> Server:
 
 def hello(_: Request) -> Response:
     return Success(b"# Hello\n")
+
+
+async def recorded(there: Server) -> None:
+    with trio.fail_after(5):
+        while not there.records:
+            await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 def raising(error: Exception) -> Make:
@@ -169,9 +178,7 @@ async def test_a_body_is_closed_when_the_client_leaves() -> None:
         await stream.send_all(ASK)
         assert await stream.receive_some(100)
         await trio.aclose_forcefully(stream)
-        with trio.fail_after(5):
-            while not there.records:
-                await trio.testing.wait_all_tasks_blocked(0.01)
+        await recorded(there)
     assert body.closed == 1
     assert there.records[0].reason.startswith("client left")
 
@@ -281,11 +288,11 @@ async def test_what_a_handler_knows_of_its_client() -> None:
 
 async def test_when_full_the_answer_is_41_without_waiting_for_the_request() -> None:
     there = server(hello, connections_limit=1)
-    there.admission.enter("192.0.2.1")
+    ticket = there.admission.enter("192.0.2.1")
     answer = await ask_in_memory(there, [])
     assert answer.received == b"41 the server is full, try again in a minute\r\n"
     assert answer.clean
-    there.admission.leave("192.0.2.1")
+    there.admission.leave(ticket)
     assert (await ask_in_memory(there, [ASK])).status == 20
     assert there.admission.total == 0
 
@@ -295,6 +302,72 @@ async def test_too_many_from_one_address() -> None:
     there.admission.enter("192.0.2.1")
     assert (await ask_in_memory(there, [], address="192.0.2.1")).status == 41
     assert (await ask_in_memory(there, [ASK], address="192.0.2.2")).status == 20
+
+
+async def test_no_room_even_to_be_refused() -> None:
+    there = server(hello, connections_limit=0)
+    tickets = [there.admission.enter(f"192.0.2.{i}") for i in range(REFUSALS)]
+    async with listening(there) as address:
+        with pytest.raises(trio.BrokenResourceError):
+            await ask(address, ASK)
+        await recorded(there)
+    assert [(record.status, record.reason) for record in there.records] == [(None, "no room")]
+    assert there.admission.total == len(tickets)
+
+
+@pytest.mark.parametrize("size", [100, 2_000, 4_000, 12_000])
+@pytest.mark.parametrize("full", [False, True])
+async def test_a_large_client_certificate(size: int, full: bool, tmp_path: Path) -> None:
+    """The tickets in front of the answer hold the certificate, twice; the request comes along with it."""
+    pair = self_signed("x", padding=size)
+    pem = tmp_path / "large.pem"
+    pem.write_bytes(pair.key_pem + pair.certificate_pem)
+    there = server(hello, connections_limit=0 if full else 10)
+    async with listening(there) as address:
+        transport = await trio.open_tcp_stream(*address)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = stdlib_context(certificate=pem).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await transport.send_all(outgoing.read())
+                incoming.write(await transport.receive_some())
+        tls.write(ASK)
+        await transport.send_all(outgoing.read())  # Finished and request in one segment
+        received = b""
+        clean = False
+        while not clean and (data := await transport.receive_some()):
+            incoming.write(data)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                while chunk := tls.read(65536):
+                    received += chunk
+                clean = True
+        await transport.aclose()
+    assert received.startswith(b"41 " if full else b"20 text/gemini\r\n# Hello\n")
+    assert clean
+
+
+async def test_nothing_of_a_connection_is_left_in_cycles() -> None:
+    """The collector runs rarely: what waits for it is memory."""
+
+    def connections() -> int:
+        return sum(isinstance(found, SSL.Connection) for found in gc.get_objects())
+
+    there = server(hello, per_address=1)
+    gc.collect()
+    before = connections()
+    gc.disable()
+    try:
+        for request in (ASK, b"gemini://localhost/../\r\n", b"nonsense\r\n", b"http://a/\r\n"):
+            await ask_in_memory(there, [request])
+        ticket = there.admission.enter("192.0.2.1")
+        await ask_in_memory(there, [], address="192.0.2.1")
+        there.admission.leave(ticket)
+        assert connections() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -350,8 +423,7 @@ async def test_old_versions_fail_in_the_handshake(version: ssl.TLSVersion) -> No
     async with listening(there) as address:
         with pytest.raises(trio.BrokenResourceError):
             await ask(address, ASK, context=context)
-        while not there.records:
-            await trio.testing.wait_all_tasks_blocked(0.01)
+        await recorded(there)
     assert "unsupported protocol" in there.records[0].reason
     assert there.records[0].status is None
 

@@ -44,6 +44,7 @@ def self_signed(
     not_before: datetime = datetime(2020, 1, 1, tzinfo=UTC),
     not_after: datetime = datetime(9999, 12, 31, tzinfo=UTC),
     rsa_bits: int = 0,
+    padding: int = 0,  # bytes by which an extension makes it larger
 ) -> Pair:
     key: Key = (
         rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
@@ -58,6 +59,9 @@ def self_signed(
         .not_valid_before(not_before)
         .not_valid_after(not_after)
     )
+    if padding:
+        comment = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.16.840.1.113730.1.13"), bytes(padding))
+        builder = builder.add_extension(comment, critical=False)
     return Pair(builder.sign(key, hashes.SHA256()), key)
 
 

@@ -352,3 +352,42 @@ async def test_a_cut_off_send_leaves_the_stream_broken() -> None:
         await server.send_all(b"more")
     await server.aclose()
     await client.aclose()
+
+
+async def test_ciphertext_without_plaintext_does_not_keep_us_from_others() -> None:
+    """Key updates, for example: a client can send them as fast as we take them."""
+
+    class Flooded(trio.abc.Stream):
+        rounds = 0
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            self.rounds += 1
+            return b"" if self.rounds > 1000 else b"\x17\x03\x03\x00\x00"
+
+        async def send_all(self, data: bytes | bytearray | memoryview) -> None: ...
+
+        async def wait_send_all_might_not_block(self) -> None: ...
+
+        async def aclose(self) -> None: ...
+
+    class Deaf(TLSStream):
+        def decrypt(self, max_bytes: int = 0) -> bytes | None:
+            return None if flooded.rounds <= 1000 else b""
+
+    flooded = Flooded()
+    stream = Deaf(flooded, server_contexts().default)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await stream.read()
+    assert flooded.rounds < 3
+
+
+async def test_a_closed_socket_is_not_waited_for() -> None:
+    client, server = socket_pair()
+    await server.send_all(b"x")
+    assert await client.receive_some() == b"x"
+    client.close()
+    for call in (client.receive_some, client.wait_send_all_might_not_block):
+        with pytest.raises(trio.ClosedResourceError):
+            await call()
+    server.close()

@@ -159,7 +159,7 @@ def _default_folder() -> Path:
     """
     file = Path("pad19.toml")
     try:
-        server = tomllib.loads(file.read_text("utf-8")).get("server", {})
+        server = tomllib.loads(file.read_text("utf-8-sig")).get("server", {})
     except FileNotFoundError:
         return _own_folder()
     except (OSError, ValueError) as error:

@@ -20,7 +20,7 @@ from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
 from pad19.tls.context import Contexts
 from pad19.tls.stream import HandshakeFailed, TLSStream, Truncated
 
-from .admission import Admission
+from .admission import Admission, NoRoom
 from .record import Record
 from .router import Router
 
@@ -64,11 +64,13 @@ class Connections:
         """
         record = Record(address=address, started=time.time())
         begin = time.perf_counter()
-        refusal = self._admission.enter(address)
-        stream = None
+        ticket = stream = None
         try:
+            ticket = self._admission.enter(address)
             stream = TLSStream(transport, self._contexts.default)
-            await self._converse(stream, record, refusal, client_port, port)
+            await self._converse(stream, record, ticket.refusal, client_port, port)
+        except NoRoom:
+            record.reason = "no room"
         except trio.BrokenResourceError as error:
             record.reason = record.reason or f"client left: {error}"
         except trio.Cancelled:
@@ -78,15 +80,12 @@ class Connections:
             LOGGER.exception("a connection failed")
             record.reason = "internal error"
         finally:
-            self._admission.leave(address)
+            if ticket is not None:
+                self._admission.leave(ticket)
             record.duration = time.perf_counter() - begin
             self._log(record)
             if stream is None or not stream.closed:
                 await trio.aclose_forcefully(transport)
-
-    def turn_away(self, address: str) -> None:
-        """Record a connection that was closed at once, since there is no room even to refuse it."""
-        self._log(Record(address=address, started=time.time(), reason="no room"))
 
     async def _converse(
         self, stream: TLSStream, record: Record, refusal: Failure | None, client_port: int, port: int | None
@@ -102,7 +101,11 @@ class Connections:
             record.fingerprint = identity.fingerprint if identity else None
             client = Client(record.address, client_port, stream.server_name, record.tls_version, identity)
             # Who is refused need not wait for the request to be read.
-            request = refusal or await self._read_request(stream, client, record, deadline)
+            request = (
+                await self._read_request(stream, client, record, deadline)
+                if refusal is None
+                else _reply(refusal, record)
+            )
         if deadline.cancelled_caught:
             record.reason = f"{'request' if record.tls_version else 'handshake'} timeout"
         elif request is not None:
@@ -110,8 +113,8 @@ class Connections:
 
     async def _read_request(
         self, stream: TLSStream, client: Client, record: Record, deadline: trio.CancelScope
-    ) -> Request | Failure | None:
-        """The request; the failure that it is; or None if the client went away."""
+    ) -> Request | Reply | None:
+        """The request; the answer to one that is none; or None if the client went away."""
         reader = RequestReader(client)
         try:
             # It often comes with the end of the handshake, and then needs no time of its own.
@@ -126,7 +129,7 @@ class Connections:
                     return request
                 data = await stream.read(LINE)
         except Failure as failure:
-            return failure
+            return _reply(failure, record)
         except Truncated:
             data = b""
         finally:
@@ -136,17 +139,17 @@ class Connections:
         return None
 
     async def _answer(
-        self, stream: TLSStream, record: Record, request: Request | Failure, port: int | None
+        self, stream: TLSStream, record: Record, request: Request | Reply, port: int | None
     ) -> None:
+        if isinstance(request, Reply):
+            response: Response = request
+        else:
+            try:
+                response = await self._respond(request, port)
+            except Failure as failure:
+                response = Reply(failure.status, str(failure))
         # More input is to come if the line was not read to its end, or if a titan body follows it.
-        drain = isinstance(request, Failure) or request.scheme != "gemini"
-        try:
-            if isinstance(request, Failure):
-                record.reason = str(request)  # no handler has it in its own log
-                raise request
-            response = await self._respond(request, port)
-        except Failure as failure:
-            response = Reply(failure.status, str(failure))
+        drain = isinstance(request, Reply) or request.scheme != "gemini"
         body = response.body
         try:
             response, head = self._head(response, record)
@@ -200,3 +203,9 @@ class Connections:
         else:
             await stream.finish()
         # Otherwise it stays open here and is closed without close_notify: the truncation shows.
+
+
+def _reply(failure: Failure, record: Record) -> Reply:
+    """The answer to what never reaches a handler. Not kept as an exception: its traceback holds us."""
+    record.reason = str(failure)
+    return Reply(failure.status, record.reason)

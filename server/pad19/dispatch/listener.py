@@ -1,5 +1,6 @@
 """Accepting connections, as long as there are file descriptors and memory for them."""
 
+import contextlib
 import errno
 import logging
 import socket
@@ -16,6 +17,7 @@ LOGGER = logging.getLogger("pad19.dispatch")
 # Not trio.serve_listeners(): it runs several checkpoints for each connection, about 10 us each, and
 # wraps the socket twice. This many are taken in one go, so that those already taken get their turn.
 AT_ONCE = 16
+REST = 1024  # connections that are taken at the end; under a flood there is always another one
 PAUSE = 0.1  # seconds until the next try when the system has nothing left to give
 COMPLAIN_EVERY = 60.0  # seconds between two complaints about it
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
@@ -50,6 +52,18 @@ class Listener:
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled; connections run in ``nursery``, which outlives this."""
+        try:
+            await self._accept(nursery)
+        finally:
+            self._accept_rest(nursery)
+
+    def _accept_rest(self, nursery: trio.Nursery) -> None:
+        """Take what the kernel has taken already: closing the socket would reset it."""
+        with contextlib.suppress(OSError):  # BlockingIOError above all
+            for _ in range(REST):
+                self._take(*self._socket.accept(), nursery)
+
+    async def _accept(self, nursery: trio.Nursery) -> None:
         taken = 0
         while True:
             try:
@@ -72,11 +86,10 @@ class Listener:
 
     def _take(self, sock: socket.socket, address: tuple[str, int] | str, nursery: trio.Nursery) -> None:
         host, port = address[:2] if isinstance(address, tuple) else ("", 0)
-        if not self._admission.has_room():
-            sock.close()
-            self._connections.turn_away(host)
-            return
         sock.setblocking(False)
+        self._serve(sock, host, port, nursery)
+
+    def _serve(self, sock: socket.socket, host: str, port: int, nursery: trio.Nursery) -> None:
         transport = SocketStream(sock, self._stall)
         nursery.start_soon(self._connections.serve, transport, host, port, self._port, name="connection")
 

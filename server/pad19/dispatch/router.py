@@ -1,6 +1,6 @@
 """From a request to the handler that answers it: scheme, port, host, capsule."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pad19.protocol.failure import ProxyRequestRefused
 from pad19.protocol.request import Request
@@ -21,7 +21,7 @@ class Router:
 
         Raises:
             ProxyRequestRefused: Another scheme, port or host than is served here, or a host other
-                than the one whose certificate the client was shown.
+                than the one that the client named in the handshake, if it named one.
         """
         if request.scheme != "gemini":
             raise ProxyRequestRefused(f"{request.scheme} is not served here")
@@ -38,8 +38,3 @@ class Router:
         if found is None:
             raise ProxyRequestRefused("this host is not served here")
         return found
-
-    @property
-    def hosts(self) -> Iterable[str]:
-        """All hosts, wildcards as they were given."""
-        return [*self._exact, *(f"*{host}" for host in self._wild)]

@@ -85,6 +85,8 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the kernel takes something."""
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError("this stream was closed")
         self._waiting += 1
         try:
             await trio.lowlevel.wait_writable(self._fd)
@@ -127,6 +129,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
     def close(self) -> None:
         """Close without a checkpoint. Closing twice is fine."""
         if self._socket.fileno() >= 0:
+            self._emptied = False  # the next call sees that it is closed, and waits for nobody
             if self._waiting:
                 trio.lowlevel.notify_closing(self._fd)
             self._socket.close()
@@ -140,3 +143,25 @@ class SocketStream(trio.abc.HalfCloseableStream):
         if self._socket.fileno() < 0:
             return trio.ClosedResourceError("this stream was closed")
         return trio.BrokenResourceError(error.strerror or str(error))
+
+
+class RewindableStream(SocketStream):
+    """A `SocketStream` that takes back what was read too far."""
+
+    __slots__ = ("_returned",)
+
+    def __init__(self, sock: socket.socket, stall: float = math.inf) -> None:
+        super().__init__(sock, stall)
+        self._returned = b""
+
+    def push_back(self, data: bytes) -> None:
+        """Let the next `receive_some` begin with ``data``."""
+        self._returned = data + self._returned
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """As in `SocketStream`, after what was pushed back."""
+        if not self._returned:
+            return await super().receive_some(max_bytes)
+        size = max_bytes or RECEIVE_SIZE
+        data, self._returned = self._returned[:size], self._returned[size:]
+        return data

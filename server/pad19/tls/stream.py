@@ -12,6 +12,8 @@ and `finish` do the same work but yield only when they have to wait: a checkpoin
 a twentieth of a request.
 """
 
+from contextlib import suppress
+
 import trio
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -111,6 +113,7 @@ class TLSStream(trio.abc.Stream):
         certificate = self._tls.get_peer_certificate()
         if certificate is None:
             return None
+        _clear_errors()
         # As DER: what OpenSSL takes may be more than cryptography can read.
         return identify_der(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
 
@@ -172,7 +175,11 @@ class TLSStream(trio.abc.Stream):
             raise trio.BusyResourceError("another task is receiving")
         self._receiving = True
         try:
+            rounds = 0
             while (data := self.decrypt(max_bytes)) is None:
+                if rounds:  # ciphertext without plaintext (key updates) must not keep us from others
+                    await trio.lowlevel.checkpoint()
+                rounds += 1
                 if not self._flushing:  # else the flush under way takes it along
                     await self._flush_quietly()  # what came in before the other side left still counts
                 await self._fill()
@@ -263,6 +270,16 @@ class TLSStream(trio.abc.Stream):
             if len(data) < size:
                 return
 
+    def _take(self, size: int) -> bytes:
+        """All that OpenSSL wants to say: more than ``size`` if tickets hold a large certificate."""
+        parts: list[bytes] = []
+        try:
+            while not parts or len(parts[-1]) == size:
+                parts.append(self._tls.bio_read(size))
+        except SSL.WantReadError:
+            pass  # nothing (more)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
     async def _flush_quietly(self) -> None:
         try:
             await self._flush()
@@ -296,10 +313,7 @@ class TLSStream(trio.abc.Stream):
         self._closed = True
         transport = self._transport
         if isinstance(transport, SocketStream):
-            try:
-                last = self._tls.bio_read(len(view) + _BATCH_OVERHEAD + _SMALL)
-            except SSL.WantReadError:  # close_notify was not possible: nothing was agreed on
-                last = b""
+            last = self._take(len(view) + _BATCH_OVERHEAD + _SMALL)
             await transport.finish(last, drain=drain)
         else:
             try:
@@ -343,3 +357,14 @@ def _reason(error: SSL.Error) -> str:
     if isinstance(error, SSL.SysCallError):
         return "closed without close_notify"
     return str(error) or type(error).__name__
+
+
+def _clear_errors() -> None:
+    """Empty OpenSSL's list of errors, which all connections of a thread share.
+
+    A client certificate that was accepted in spite of its faults leaves some there, and the next
+    call for another connection would take them for its own. pyOpenSSL has no call for it, but it
+    empties the list to raise an error: parsing nothing is the cheapest one.
+    """
+    with suppress(crypto.Error):
+        crypto.load_certificate(crypto.FILETYPE_PEM, b"")
