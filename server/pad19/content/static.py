@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -43,10 +44,21 @@ from .sidecars import Sidecars, Survey
 LOGGER = logging.getLogger("pad19.content")
 
 SMALL = 64 * 1024  # bytes; files up to this size are kept in memory, larger ones are streamed
+# Threads that list folders at once. Large ones take a tenth of a second for 10 000 names, and the
+# threads that look for files must not all be busy with them.
+LISTERS = 2
 PREAMBLE = ".header.gmi"
 # Serving the folder above the content is a mistake that is easily made, and keys are often in there.
 _PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\r?$", re.MULTILINE)
 WELL_KNOWN = ".well-known"  # RFC 8615; the one dotted name that is public
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A folder that is to be listed."""
+
+    relative: str
+    directive: Directive | None
 
 
 class StaticFiles:
@@ -73,6 +85,7 @@ class StaticFiles:
         self._memory = Memory()
         self._sidecars = Sidecars(self._root)
         self._notices = Notices()
+        self._listers = trio.CapacityLimiter(LISTERS)
 
     async def __call__(self, request: Request) -> Response:
         """Answer with a file, a listing, a redirect, or what a sidecar file says.
@@ -92,6 +105,8 @@ class StaticFiles:
         self._check_names(path)
         try:
             found = await trio.to_thread.run_sync(self._look_up, path, request.raw_query)
+            if isinstance(found, _Listed):
+                found = await trio.to_thread.run_sync(self._list, found, limiter=self._listers)
         except Unreadable as error:
             what = f"is answered with 51: {error}. Let this process read it"
             self._notices.tell(os.path.join(self._root, path[1:]), what)
@@ -121,7 +136,7 @@ class StaticFiles:
 
     # From here on in a worker thread.
 
-    def _look_up(self, path: str, raw_query: str | None) -> Response | Kept:
+    def _look_up(self, path: str, raw_query: str | None) -> Response | Kept | _Listed:
         relative = path[1:]
         survey = self._sidecars.survey(relative)  # before the files are opened: a later change shows
         directive = survey.find(relative)
@@ -137,7 +152,9 @@ class StaticFiles:
             return _add_slash(path, raw_query)
         return self._folder(relative, directive, survey)
 
-    def _folder(self, relative: str, directive: Directive | None, survey: Survey) -> Response | Kept:
+    def _folder(
+        self, relative: str, directive: Directive | None, survey: Survey
+    ) -> Response | Kept | _Listed:
         passed: list[tuple[str, Signature | None]] = []
         unreadable: Unreadable | None = None
         for name in self._index:
@@ -161,7 +178,7 @@ class StaticFiles:
         if unreadable:  # its author meant it to be seen instead of a listing
             raise unreadable
         if self._listing:
-            return self._list(relative, directive)
+            return _Listed(relative, directive)
         raise Absent("no index")
 
     def _file(
@@ -197,14 +214,15 @@ class StaticFiles:
             case None:
                 return self._mimetypes.of(name)
 
-    def _list(self, relative: str, directive: Directive | None) -> Success:
+    def _list(self, wanted: _Listed) -> Success:
+        relative = wanted.relative
         folder = os.path.join(self._root, relative)
         with absences(folder):
             entries = listings.scan(folder, root=self._root, hidden=self._hidden)
         text = listings.write(
             f"/{relative}", entries, preamble=self._preamble(relative), parent=bool(relative)
         )
-        return Success(text.encode(), self._mimetype("index.gmi", directive))
+        return Success(text.encode(), self._mimetype("index.gmi", wanted.directive))
 
     def _preamble(self, relative: str) -> str | None:
         try:
