@@ -11,7 +11,8 @@ from queue import SimpleQueue
 import trio
 
 from pad19.tls.context import server_context
-from pad19.tls.stream import HandshakeFailed, TLSStream
+from pad19.tls.errors import HandshakeFailed
+from pad19.tls.stream import TLSStream
 
 from .tls import Pair, self_signed
 

@@ -21,7 +21,8 @@ from pad19.dispatch.router import Handler, Router
 from pad19.protocol.uri import normalize_host
 from pad19.service.sockets import listen_on
 from pad19.tls.context import Contexts, client_context
-from pad19.tls.stream import TLSStream, Truncated
+from pad19.tls.errors import Truncated
+from pad19.tls.stream import TLSStream
 
 from .tls import Pair, self_signed
 

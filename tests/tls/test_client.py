@@ -14,8 +14,8 @@ from cryptography.x509.oid import NameOID
 from pad19.protocol.response_reader import BadHeader, Header
 from pad19.tls.client import ConnectFailed, Connection, connect
 from pad19.tls.context import client_context
+from pad19.tls.errors import Truncated
 from pad19.tls.identity import identify
-from pad19.tls.stream import Truncated
 from support.fake_server import FakeServer, Script, answers, floods, stalls, truncates
 from support.tls import Pair, self_signed
 
@@ -180,7 +180,7 @@ async def test_no_address() -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         async def getnameinfo(self, *_: object) -> tuple[str, str]:
-            raise NotImplementedError
+            raise OSError
 
     trio.socket.set_custom_hostname_resolver(NoNames())
     assert (

@@ -10,8 +10,9 @@ import trio
 from trio.testing import MockClock, check_two_way_stream, memory_stream_pair
 
 from pad19.tls.context import client_context
+from pad19.tls.errors import HandshakeFailed, Truncated
 from pad19.tls.socket_stream import DRAIN_BYTES, DRAIN_SECONDS, SocketStream
-from pad19.tls.stream import BATCH, HandshakeFailed, TLSStream, Truncated
+from pad19.tls.stream import BATCH, TLSStream
 from support.tls import Pair, expired, memory_pair, self_signed, server_contexts
 
 

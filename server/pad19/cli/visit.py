@@ -20,7 +20,7 @@ from pad19.protocol.uri import URI, InvalidURI, parse, resolve
 from pad19.tls.certificate import Credentials
 from pad19.tls.client import ConnectFailed, Connection, connect, reason
 from pad19.tls.context import client_context
-from pad19.tls.stream import Truncated
+from pad19.tls.errors import Truncated
 
 from .known_hosts import KeyChanged, KnownHosts, KnownHostsError
 from .output import Output

@@ -18,7 +18,8 @@ from pad19.protocol.failure import CertificateNotValid, Failure, TemporaryFailur
 from pad19.protocol.request import MAX_URI, Request, RequestReader
 from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
 from pad19.tls.context import Contexts
-from pad19.tls.stream import HandshakeFailed, TLSStream, Truncated
+from pad19.tls.errors import HandshakeFailed, Truncated
+from pad19.tls.stream import TLSStream
 
 from .admission import Admission, NoRoom
 from .record import Record

@@ -16,7 +16,8 @@ from pad19.protocol.client import Identity
 from pad19.protocol.response_reader import Header, ResponseReader
 
 from .certificate import alternative_names
-from .stream import RECORD, HandshakeFailed, TLSStream, Truncated
+from .errors import HandshakeFailed, Truncated
+from .stream import RECORD, TLSStream
 
 # What OpenSSL says when the first bytes from the other side are no TLS record.
 _NO_TLS = {"wrong version number", "packet length too long", "unexpected message", "record layer failure"}

@@ -12,14 +12,13 @@ and `finish` do the same work but yield only when they have to wait: a checkpoin
 a twentieth of a request.
 """
 
-from contextlib import suppress
-
 import trio
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from pad19.protocol.client import Identity
 
+from .errors import HandshakeFailed, Truncated, clear_errors, reason
 from .identity import identify_der
 from .socket_stream import SocketStream
 
@@ -28,14 +27,6 @@ BATCH = 8 * RECORD  # plaintext encrypted in one call: fewer calls, bounded memo
 _BATCH_OVERHEAD = 8 * 64  # header, tag and padding of the records of a batch, generously
 _SMALL = 4096  # what tickets and alerts need on top of a body
 ALERT_SECONDS = 1.0  # for a client that is told why the handshake failed
-
-
-class HandshakeFailed(trio.BrokenResourceError):
-    """No TLS connection came about; the message is OpenSSL's reason, fit for a log."""
-
-
-class Truncated(trio.BrokenResourceError):
-    """The connection ended without close_notify: what was received may not be all."""
 
 
 class TLSStream(trio.abc.Stream):
@@ -113,7 +104,7 @@ class TLSStream(trio.abc.Stream):
         certificate = self._tls.get_peer_certificate()
         if certificate is None:
             return None
-        _clear_errors()
+        clear_errors()
         # As DER: what OpenSSL takes may be more than cryptography can read.
         return identify_der(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
 
@@ -149,7 +140,7 @@ class TLSStream(trio.abc.Stream):
         except SSL.WantReadError:
             return False
         except SSL.Error as error:
-            raise HandshakeFailed(_reason(error)) from None
+            raise HandshakeFailed(reason(error)) from None
         return True
 
     # Receiving
@@ -203,7 +194,7 @@ class TLSStream(trio.abc.Stream):
         except SSL.SysCallError:
             raise Truncated("closed without close_notify") from None
         except SSL.Error as error:
-            raise trio.BrokenResourceError(_reason(error)) from None
+            raise trio.BrokenResourceError(reason(error)) from None
 
     async def _fill(self) -> bool:
         data = await self._transport.receive_some(RECORD + 512)
@@ -247,7 +238,7 @@ class TLSStream(trio.abc.Stream):
         try:
             self._tls.send(data)
         except SSL.Error as error:
-            raise trio.BrokenResourceError(_reason(error)) from None
+            raise trio.BrokenResourceError(reason(error)) from None
 
     async def _flush(self, size: int = _SMALL) -> None:
         """Send what OpenSSL wants to say. ``size``: the most that is expected, in bytes."""
@@ -348,23 +339,3 @@ class TLSStream(trio.abc.Stream):
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this stream was closed")
-
-
-def _reason(error: SSL.Error) -> str:
-    """``[('SSL routines', '', 'no shared cipher')]`` -> ``no shared cipher``."""
-    if error.args and isinstance(error.args[0], list) and error.args[0]:
-        return str(error.args[0][-1][-1])
-    if isinstance(error, SSL.SysCallError):
-        return "closed without close_notify"
-    return str(error) or type(error).__name__
-
-
-def _clear_errors() -> None:
-    """Empty OpenSSL's list of errors, which all connections of a thread share.
-
-    A client certificate that was accepted in spite of its faults leaves some there, and the next
-    call for another connection would take them for its own. pyOpenSSL has no call for it, but it
-    empties the list to raise an error: parsing nothing is the cheapest one.
-    """
-    with suppress(crypto.Error):
-        crypto.load_certificate(crypto.FILETYPE_PEM, b"")
