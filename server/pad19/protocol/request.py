@@ -1,6 +1,7 @@
 """A request line in, a `Request` out (network specification, section "Requests")."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from . import uri as uris
 from .client import Client
@@ -78,6 +79,16 @@ def parse_request(line: bytes, client: Client) -> Request:
         BadRequest: It is not an absolute URI with a host, or holds userinfo or a fragment.
         NotFound: The path can name nothing: above the root, or not UTF-8.
     """
+    # An answer to a prompt is nobody's business later on, so it is not remembered.
+    parts = _take_apart(line) if b"?" in line else _remembered(line)
+    return Request(*parts, client)
+
+
+_Parts = tuple[str, str, str, int, str, str, str | None, str | None]
+
+
+def _take_apart(line: bytes) -> _Parts:
+    """The fields of a `Request` before ``client``, in their order."""
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -96,17 +107,12 @@ def parse_request(line: bytes, client: Client) -> Request:
     if uri.fragment is not None:
         raise BadRequest("a fragment is not allowed in a request")
     raw_path = uri.path or "/"
-    return Request(
-        uri=text,
-        scheme=uri.scheme,
-        host=uri.host,
-        port=uri.port or DEFAULT_PORT,
-        path=_decode_path(raw_path),
-        raw_path=raw_path,
-        query=query,
-        raw_query=uri.query,
-        client=client,
-    )
+    path = _decode_path(raw_path)
+    return text, uri.scheme, uri.host, uri.port or DEFAULT_PORT, path, raw_path, query, uri.query
+
+
+# Popular pages are asked for in the same words. At most 256 times some 5 KB.
+_remembered = lru_cache(maxsize=256)(_take_apart)
 
 
 def _decode_path(raw_path: str) -> str:

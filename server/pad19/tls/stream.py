@@ -110,8 +110,11 @@ class TLSStream(trio.abc.Stream):
 
     # The handshake
 
-    async def do_handshake(self) -> None:
+    async def do_handshake(self, *, tickets: bool = True) -> None:
         """Agree on keys. What the server says afterwards (tickets) leaves with its first answer.
+
+        ``tickets``: whether a server gives the client something to resume this session with. Those
+        that the client brings are taken in any case.
 
         Raises:
             HandshakeFailed: They could not agree, or the other side left.
@@ -129,6 +132,8 @@ class TLSStream(trio.abc.Stream):
                 with trio.move_on_after(ALERT_SECONDS):
                     await self._flush_quietly()  # the alert tells the client why, if it still listens
                 raise
+            if not tickets:  # only now: at the beginning it would also refuse those of the client
+                self._tls.set_options(SSL.OP_NO_TICKET)
             await self._flush()
         if not self._server_side:
             await self._flush()
