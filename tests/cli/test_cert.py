@@ -59,7 +59,7 @@ def test_show_of_an_expired_one() -> None:
     make("example.org", Path("c"), years=1, now=datetime.now(UTC) - timedelta(days=800))
     shown = lines(run("show", "--certs", "c").output)
     assert shown["valid"].endswith("(expired)")
-    assert "renew it with `pad19 cert renew`" in shown["warning"]
+    assert "renew it with `pad19 cert renew example.org`" in shown["warning"]
 
 
 def test_show_without_any() -> None:
@@ -79,7 +79,14 @@ def test_one_broken_pair_does_not_hide_the_others() -> None:
 
 
 FAILS = [  # arguments, exit status, what it says
-    (["show", "a.example", "--certs", "c"], 1, "Error: c/a.example.crt is missing; make a pair with"),
+    (
+        ["show", "a.example", "--certs", "c"],
+        1,
+        "Error: c/a.example.crt is missing; make a pair with `pad19 cert new a.example`",
+    ),
+    (["show", "*.a.example", "--certs", "c"], 1, "make a pair with `pad19 cert new '*.a.example'`"),
+    (["new", "gemini://x/", "--certs", "c"], 1, "write a host without scheme, port and path"),
+    (["new", "x:1965", "--certs", "c"], 1, "write a host without scheme, port and path"),
     (["show", "a b", "--certs", "c"], 1, "Error: 'a b' cannot have a certificate"),
     (["new", "a/b", "--certs", "c"], 1, "Error: 'a/b' cannot have a certificate"),
     (["new", "a.example", "--certs", "file"], 2, "'file' is a file"),
@@ -127,6 +134,7 @@ def test_renew_keeps_the_key() -> None:
     assert after["certificate"] != before["certificate"]
     assert " to 9999-12-31 " in after["valid"]
     assert "clients that remember the key notice nothing" in result.output
+    assert result.output.endswith("shows the old one until it is restarted.\n")
 
 
 def test_nothing_is_promised_when_nothing_was_renewed() -> None:
@@ -162,6 +170,8 @@ FOLDERS = [  # pad19.toml, XDG_DATA_HOME, the folder
     ("[server]\nworkers = 2\n", None, "certs"),
     ('[server]\ncerts = "here"\n', "/data", "here"),
     ('[server]\ncerts = "/srv/certs"\n', None, "/srv/certs"),
+    ('[server]\ncerts = "${XDG_DATA_HOME:-/srv}/certs"\n', None, "/srv/certs"),
+    ('[server]\ncerts = "${XDG_DATA_HOME:-/srv}/certs"\n', "/data", "/data/certs"),
 ]
 
 
@@ -179,7 +189,16 @@ def test_default_folder(
 
 
 @pytest.mark.parametrize(
-    "settings", ["certs =", "[server]\ncerts = 3\n", "[server]\ncerts = ''\n", "server = 3\n", "\xff", None]
+    "settings",
+    [
+        "certs =",
+        "[server]\ncerts = 3\n",
+        "[server]\ncerts = ''\n",
+        "server = 3\n",
+        "\xff",
+        None,
+        "[server]\ncerts = '${NO_SUCH}'",
+    ],
 )
 def test_broken_settings(settings: str | None) -> None:
     if settings is None:

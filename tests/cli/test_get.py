@@ -154,7 +154,10 @@ def test_nobody_listens(listener: socket.socket) -> None:
     name = f"localhost:{listener.getsockname()[1]}"
     listener.close()
     result = run(name)
-    assert (result.exit_code, result.stderr) == (1, f"Error: {name} cannot be reached (Connection refused)\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"Error: {name} cannot be reached (Connection refused): is the server running?\n",
+    )
 
 
 def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,12 +177,14 @@ USAGE = [  # arguments, what is said
     (["a.test", "--timeout", "0"], "--timeout"),
     (["a.test", "--timeout", "nan"], "it is not a number."),
     (["a.test", "--connect", "a b"], "--connect"),
-    (["a.test", "--connect", ""], "the host is missing."),
-    (["a.test", "--connect", "b.test/x"], "it is HOST or HOST:PORT."),
-    (["a.test", "--connect", "ada@b.test"], "it is HOST or HOST:PORT."),
+    (["a.test", "--connect", ""], "write HOST or HOST:PORT"),
+    (["a.test", "--connect", "b.test/x"], "write HOST or HOST:PORT"),
+    (["a.test", "--connect", "ada@b.test"], "write HOST or HOST:PORT"),
     (["a.test", "--connect", "::1"], "--connect"),
+    (["a.test", "--connect", "127.0.0.1:1:1"], "such as 127.0.0.1:1965 or [::1]:1965."),
     (["a.test", "--cert", "missing.crt"], "'missing.crt' does not exist"),
     (["a.test", "--cert", "empty.crt"], "--cert: empty.crt is empty;"),
+    (["a.test", "--cert", "index.gmi"], "--cert: index.gmi holds no certificate in PEM form; name the file"),
     (["a.test", "--key", "empty.crt"], "--key goes with --cert."),
 ]
 
@@ -187,6 +192,7 @@ USAGE = [  # arguments, what is said
 @pytest.mark.parametrize(("arguments", "sentence"), USAGE)
 def test_wrong_command_lines(arguments: list[str], sentence: str) -> None:
     Path("empty.crt").touch()
+    Path("index.gmi").write_text("# Home\n")
     result = run(*arguments)
     assert result.exit_code == 2
     assert sentence in result.stderr
@@ -310,7 +316,11 @@ NOT_FOLLOWED = [  # target, what is said
     ("titan://localhost/", "the redirect leads to another scheme, titan: not followed"),
     ("mailto:ada@a.test", "the redirect leads to another scheme, mailto: not followed"),
     ("gemini:x", "the redirect cannot be followed: the host is missing"),
-    ("//ada@a.test/", "the redirect cannot be followed: userinfo is not allowed in a request"),
+    (
+        "//ada@a.test/",
+        "the redirect cannot be followed: there is no user in a Gemini URL: "
+        "leave out what is in front of the @",
+    ),
     ("two words", "the redirect cannot be followed: ' ' is not allowed in a URI"),
     ("/" + "x" * 1010, "the redirect cannot be followed: the URL is longer than 1024 bytes"),
 ]
@@ -364,7 +374,10 @@ def test_only_the_own_host_is_elsewhere(listener: socket.socket) -> None:
     listener.close()
     with serving(answers(f"30 gemini://127.0.0.1:{port}/\r\n".encode())) as server:
         result = run("a.test", "--connect", f"127.0.0.1:{server.port}")
-    assert said(result)[-1] == f"Error: 127.0.0.1:{port} cannot be reached (Connection refused)"
+    assert (
+        said(result)[-1]
+        == f"Error: 127.0.0.1:{port} cannot be reached (Connection refused): is the server running?"
+    )
     assert len(server.requests) == 1
 
 

@@ -17,6 +17,7 @@ from pad19.cli.serve import _announce, serve
 from pad19.service.config_load import resolve
 from pad19.service.sockets import bind
 from pad19.service.worker import Site
+from pad19.tls.certificate import files, load
 from pad19.tls.making import make
 from support.process import (
     Serving,
@@ -60,7 +61,7 @@ def write(folder: Path, text: str) -> Path:
 
 def announced(server: Serving) -> dict[str, str]:
     """Host to certificate."""
-    return dict(re.findall(r"  gemini://(\S+?)(?::\d+)?/\n    certificate (sha256:\S+)", server.err))
+    return dict(re.findall(r"  gemini://(\S+?)(?::\d+)?/\n    certificate  (sha256:\S+)", server.err))
 
 
 # What is served
@@ -75,7 +76,9 @@ def test_a_folder_is_all_it_takes(tmp_path: Path, content: Path) -> None:
         port = server.address[1]
         valid = r"made just now, valid until 2\d{3}-\d\d-\d\d"
         assert re.fullmatch(
-            rf"Serving {content}\n  gemini://localhost:{port}/\n    certificate {shown} \({valid}\)\n"
+            rf"Serving {content}\n  \(no pad19\.toml in {content}, so the folder itself is the content\)\n"
+            rf"  gemini://localhost:{port}/\n    certificate  {shown} \({valid}\)\n"
+            rf"    public key   {load(*files('localhost', certs)).key_fingerprint}\n"
             rf"Listening on 127\.0\.0\.1:{port}\. Stop with Ctrl-C\.\n",
             server.err,
         )
@@ -149,10 +152,10 @@ def test_a_unix_socket(tmp_path: Path, content: Path) -> None:
         assert fetch(path, "gemini://localhost:1234/").received == PAGE  # the forwarder knows the port
         assert server.lines(1)[0].startswith("unix - - [")
         refused = command("serve", *map(str, arguments), home=tmp_path)
-        assert refused.returncode == 2
+        assert refused.returncode == 1
         assert refused.stderr == (
             f'pad19: server.listen: "unix:{path}" cannot be listened on: another program has it; '
-            "stop that one, or choose another with --listen\n"
+            "stop that one, or choose another, for example with --listen localhost:1966\n"
         )
         assert fetch(path, "gemini://localhost/").received == PAGE  # it was left alone
         assert server.stop() == 0
@@ -203,11 +206,17 @@ MISTAKES: list[tuple[str, str | Callable[[Path], str], str]] = [  # what is said
     ("wrong key", lambda folder: f"[[capsule]]\n{other_key(folder)}", "is not the key of a.example.crt"),
     ("no file as key", lambda folder: f"[[capsule]]\n{folder_for_key(folder)}", "folder.key cannot be read"),
     ("broken key", lambda folder: f"[[capsule]]\n{broken_key(folder)}", "holds a broken private key"),
-    ("no certificate", "[[capsule]]\ncertificate = 'a'\nkey = 'b'", "a is missing; make a pair with"),
+    (
+        "no certificate",
+        "[[capsule]]\ncertificate = 'a'\nkey = 'pad19.toml'",
+        "a, which is missing: name the file that has it, or leave certificate and key out",
+    ),
     ("certs is a file", "server.certs = 'pad19.toml'", "cannot be"),
-    ("socket in a missing folder", "server.listen = ['unix:no/a.sock']", "the folder must exist"),
-    ("socket in a file's place", "server.listen = ['unix:pad19.toml']", "a file is in its place"),
-    ("foreign address", "server.listen = ['192.0.2.1:0']", "does not have that address"),
+]
+UNAVAILABLE = [  # where it should listen, what is answered
+    ("unix:no/a.sock", "the folder must exist"),
+    ("unix:pad19.toml", "a file is in its place"),
+    ("192.0.2.1:0", "does not have that address"),
 ]
 
 
@@ -225,14 +234,25 @@ def test_a_mistake_is_one_sentence(
     assert said in line
 
 
+@pytest.mark.parametrize(("listen", "said"), UNAVAILABLE)
+def test_an_address_that_cannot_be_had_is_no_mistake_for_ever(
+    tmp_path: Path, content: Path, listen: str, said: str
+) -> None:
+    write(tmp_path, f"server.listen = ['{listen}']")
+    result = CliRunner().invoke(serve, [str(tmp_path)], catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (1, "")
+    [line] = result.stderr.splitlines()
+    assert said in line
+
+
 def test_a_taken_port(tmp_path: Path, content: Path) -> None:
     address, sock = taken_port(tmp_path)
     with sock:
         done = command("serve", str(content), "--certs", "certs", "--listen", address, home=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f'pad19: server.listen: "{address}" cannot be listened on: another program has it; '
-        "stop that one, or choose another with --listen\n"
+        "stop that one, or choose another, for example with --listen localhost:1966\n"
     )
 
 
@@ -289,6 +309,7 @@ def test_log_in_a_file(tmp_path: Path, content: Path) -> None:
         fetch(server.address, gemini(server.address))
         assert server.stop() == 0  # which writes what is left
         assert server.out == ""
+        assert f"\nThe access log goes to {tmp_path}/access.log.\nListening on " in server.err
     [record] = map(json.loads, (tmp_path / "access.log").read_text().splitlines())
     assert record["status"] == 20
 

@@ -1,14 +1,32 @@
 import os
 import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
-from pad19.service.config import DEFAULT_LISTEN, Capsule, Config, ConfigError, Limits, Log, Sections, Server
+from pad19.service.config import (
+    DEFAULT_LISTEN,
+    Capsule,
+    Config,
+    ConfigError,
+    Gone,
+    Limits,
+    Log,
+    Redirect,
+    Rewrite,
+    Sections,
+)
 from pad19.service.config_load import MAX_FILE, for_folder, load, resolve
+from pad19.service.config_read import Rule, is_struct, shown
 from pad19.service.listen import Listen
+from support.users import unprivileged
 
 
 @pytest.fixture
@@ -50,6 +68,8 @@ def test_an_empty_file_is_a_configuration(folder: Path) -> None:
 
 def test_every_key_is_read(folder: Path) -> None:
     (folder / "second").mkdir()
+    for name in ("fullchain.pem", "privkey.pem"):
+        (folder / name).touch()
     path = write(
         folder,
         """
@@ -80,6 +100,21 @@ hidden = true
 mimetypes = { ".foo" = "text/x-foo; charset=utf-8", ".tar.gz" = "application/gzip" }
 certificate = "fullchain.pem"
 key = "privkey.pem"
+[[capsule.redirect]]
+from = "/old/{rest:path}"
+to = "/new/{rest}"
+permanent = true
+[[capsule.redirect]]
+from = "/b"
+to = "gemini://b.org/"
+[[capsule.rewrite]]
+from = "/~ada/{page}"
+to = "/users/ada/{page}"
+[[capsule.gone]]
+from = "/attic"
+[[capsule.gone]]
+from = "/attic/{rest:path}"
+text = "Sold, for ${PRICE}."
 [[capsule]]
 hosts = ["localhost"]
 content = "second"
@@ -108,6 +143,12 @@ content = "second"
         mimetypes={".foo": "text/x-foo; charset=utf-8", ".tar.gz": "application/gzip"},
         certificate=folder / "fullchain.pem",
         key=folder / "privkey.pem",
+        redirects=(
+            Redirect(pattern="/old/{rest:path}", target="/new/{rest}", permanent=True),
+            Redirect(pattern="/b", target="gemini://b.org/"),
+        ),
+        rewrites=(Rewrite(pattern="/~ada/{page}", target="/users/ada/{page}"),),
+        gone=(Gone(pattern="/attic"), Gone(pattern="/attic/{rest:path}", text="Sold, for ${PRICE}.")),
     )
     assert config.capsules[1].content == folder / "second"
     restored: Config = pickle.loads(pickle.dumps(config))  # noqa: S301 - on its way to a worker
@@ -135,7 +176,7 @@ SINGLE = [  # text, the one problem
     ("[limits]\nstall_s = inf", "limits.stall_s is inf, but"),
     ("[limits]\nrequest_s = nan", "limits.request_s is nan, but"),
     ("[limits]\nrequest_s = '10'", 'limits.request_s is "10", but'),
-    ("[limits]\nrequest_s = 1" + "0" * 400, "limits.request_s is 0x"),
+    ("[limits]\nrequest_s = 1" + "0" * 400, f"limits.request_s is 1{'0' * 79}..., but"),
     ("[limits]\ngrace_s = -0.1", "limits.grace_s is -0.1, but must be 0 seconds or more"),
     ("[limits]\nconnections = true", "limits.connections is true, but must be a whole number"),
     ("[limits]\nconnections = 1.5", "limits.connections is 1.5, but"),
@@ -193,10 +234,78 @@ SINGLE = [  # text, the one problem
         'capsule[1].mimetypes.".foo" is "text", but must be a MIME',
     ),
     ("[[capsule]]\nmimetypes = {'.foo' = \"text/a\\r\\n\"}", 'capsule[1].mimetypes.".foo" is'),
-    ("[[capsule]]\ncertificate = 'a'", "capsule[1].key is missing beside capsule[1].certificate"),
-    ("[[capsule]]\nkey = 'a'", "capsule[1].certificate is missing beside capsule[1].key"),
+    ("[[capsule]]\ncertificate = 'a'", "capsule[1].key is missing beside certificate"),
+    ("[[capsule]]\nkey = 'a'", "capsule[1].certificate is missing beside key"),
     ("[[capsule]]\ncertificate = 1\nkey = 'a'", "capsule[1].certificate is 1, but"),
-    ("[[capsule]]\ncertificate='a'\nkey = 'content/a'", "capsule[1].key is "),
+    ("[[capsule]]\nkey = 'content'\ncertificate='pad19.toml'", "capsule[1].key is "),
+    ("[[capsule]]\nkey = 'pad19.toml'\ncertificate='a'", "capsule[1].certificate is "),
+    ("[[capsule]]\ncontent = '~/pages'", 'capsule[1].content is "~/pages", but must not begin with ~, which'),
+    ("[server]\ncerts = '~'", 'server.certs is "~", but must not begin with ~'),
+    ("include = '~/*.toml'", 'include[1] is "~/*.toml", but must not begin with ~'),
+    ("[[capsule]]\nhosts = ['-a.org']", 'capsule[1].hosts[1] is "-a.org", but must be a host name'),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nto = '/b'",
+        'capsule[1].redirect[1].from is missing: write for example from = "/old/{rest:path}"',
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/b'",
+        'capsule[1].redirect[1].to is missing: write for example to = "/new/{rest}"',
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = 'a'\nto = '/b'",
+        'capsule[1].redirect[1].from is "a", but must begin with a slash: write for example from = "/old/',
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/{a}/{a}'\nto = '/b'",
+        'capsule[1].redirect[1].from is "/{a}/{a}", but must have {a} only once',
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/a'\nto = '//b.org/'",
+        'capsule[1].redirect[1].to is "//b.org/", but must be a path that begins with a slash, or',
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/{a}'\nto = '/{b}/{a}'",
+        "capsule[1].redirect[1].to has {b}, which is no capture of capsule[1].redirect[1].from",
+    ),
+    (
+        "[[capsule]]\n[[capsule.rewrite]]\nfrom = '/a'\nto = '/{b}'",
+        "capsule[1].rewrite[1].to has {b}, which is no capture of capsule[1].rewrite[1].from",
+    ),
+    (
+        "[[capsule]]\n[[capsule.rewrite]]\nfrom = '/a'\nto = 'gemini://b.org/'",
+        'capsule[1].rewrite[1].to is "gemini://b.org/", but must be a path, since a rewrite stays',
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/a'\nto = '/b'\nstatus = 52",
+        "capsule[1].redirect[1].status is no key: remove it, or use one of from, to, permanent",
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/{a}'\nto = '/'\n[[capsule.gone]]\nfrom = '/{b}'",
+        'capsule[1].gone[1].from matches the same paths as "/{a}" already: remove one of them',
+    ),
+    (
+        "[[capsule]]\n[[capsule.gone]]\nfrom = '/a'\ntext = \"a\\r\\n\"",
+        'capsule[1].gone[1].text is "a\\r\\n", but must be a line',
+    ),
+    (
+        "[[capsule]]\nredirect = [1]",
+        "capsule[1].redirect[1] is 1, but must be a table: write [[capsule.redirect]]",
+    ),
+    (
+        "[[capsule]]\n[capsule.redirect]\nfrom = '/a'\nto = '/b'",
+        "capsule[1].redirect is written with one bracket: write [[capsule.redirect]], with two brackets",
+    ),
+    ("include = 1", "include is 1, but must be a path with wildcards, or a list of them"),
+    ("include = ''", 'include[1] is "", but must be a path'),
+    ("include = ['*.x', '${NONE}']", 'include[2] is "${NONE}", but must name variables that are set'),
+    (
+        "[server]\ncerts = '${NONE}/certs'",
+        'server.certs is "${NONE}/certs", but must name variables that are set, and NONE is not: write for',
+    ),
+    ("[server]\nlisten = ['${NONE}:1']", 'server.listen[1] is "${NONE}:1", but must name variables'),
+    ("[log]\naccess = '${'", 'log.access is "${", but must have variables in the form ${NAME}'),
+    ("[[capsule]]\nhosts = ['${NONE}']", 'capsule[1].hosts[1] is "${NONE}", but must name variables'),
+    ("[[capsule]]\nlang = '${LANG}'", 'capsule[1].lang is "${LANG}", but must be language tags'),
     ("[server]\ncerts = 'content/certs'", "server.certs is "),
     ("[server]\ncerts = 'content'", "server.certs is "),
     ("[server]\ncerts = 'x/../content/certs'", "server.certs is "),
@@ -209,9 +318,40 @@ SINGLE = [  # text, the one problem
     ("server = 1", "server is 1, but must be a table: write [server]"),
     ("capsule = []", "capsule is [], but must be a [[capsule]] section or several"),
     ("capsule = [1]", "capsule[1] is 1, but must be a table: write [[capsule]]"),
-    ("[capsule]\nhosts = ['a']", 'capsule is { hosts = ["a"] }, but must be a [[capsule]] section'),
+    ("[capsule]\nhosts = ['a']", "capsule is written with one bracket: write [[capsule]], with two"),
+    ("[forwarder]\nlisten = ':1'", "forwarder is written with one bracket: write [[forwarder]]"),
+    ("[server]\nports = [1]", "server.ports is no key: did you mean listen?"),
+    ("[server]\naddress = ':1'", "server.address is no key: did you mean listen?"),
+    ("[log]\naddress = 'off'", "log.address is no key: did you mean addresses?"),
+    ("[[capsule]]\nroot = 'a'", "capsule[1].root is no key: did you mean content?"),
+    ("[[capsule]]\ncert = 'a'", "capsule[1].cert is no key: did you mean certificate?"),
+    ("[[capsule]]\ndomain = 'a'", "capsule[1].domain is no key: did you mean hosts?"),
+    ("[[capsule]]\nhost = 'a'", "capsule[1].host is no key: did you mean hosts?"),
+    (
+        "[[capsule]]\nlisten = [':1']",
+        "capsule[1].listen is no key here: it belongs into [server] or into [[forwarder]]",
+    ),
+    ("[[capsule]]\nport = 1", "capsule[1].port is no key: did you mean listen, which belongs into [server]"),
+    ("[server]\nlang = 'en'", "server.lang is no key here: it belongs into [[capsule]]"),
+    ("[server]\nhosts = ['a']", "server.hosts is no key here: it belongs into [[capsule]]"),
+    ("[server]\nper_address = 1", "server.per_address is no key here: it belongs into [limits]"),
+    ("[server]\ninclude = 'a'", "server.include is no key here: it belongs above the first section"),
+    ("hosts = ['a']", "hosts is no key here: it belongs into [[capsule]]"),
+    ("root = 'a'", "root is no key: did you mean content, which belongs into [[capsule]]?"),
+    ("[[capsule]]\n[capsule.limits]", "capsule[1].limits is no key here: it belongs on its own, as [limits]"),
+    ("[[redirect]]", "redirect is no key here: it belongs below [[capsule]], as [[capsule.redirect]]"),
     ("a = ", "line 1, column 5 is not TOML (invalid value): mend that line"),
-    ("a = 1\na = 2", "line 2, column 6 is not TOML (cannot overwrite a value): mend that line"),
+    ("a = 1\na = 2\n", "line 2: a is there already: write it once"),
+    ('"\\u001b" = 1\n"\\u001b" = 2\n', 'line 2: "\\u001b" is there already: write it once'),
+    ("a = [\n]\na = [\n]\n", "line 4: what ends here is there already: write it once"),
+    ("[a.b]\n[c]\n[a.b]", "line 3: there is a section a.b already: put the keys together in one"),
+    ('["a\\u001b"]\n["a\\u001b"]', 'line 2: there is a section "a\\u001b" already: put'),
+    ("a = True", "line 1, column 5 is not TOML (invalid value): write true and false in small letters"),
+    ("a = [False]", "line 1, column 6 is not TOML (invalid value): write true and false in small letters"),
+    ("a = \u201cb\u201d", 'line 1, column 5 is not TOML (invalid value): write straight quotes (")'),
+    ("a = [\u2018b\u2019]", 'line 1, column 6 is not TOML (invalid value): write straight quotes (")'),
+    ("a = b", "line 1, column 5 is not TOML (invalid value): write text in quotes"),
+    ("a=/b", "line 1, column 3 is not TOML (invalid value): write text in quotes"),
     ("a = 1\n\nb = [1", "line 3, column 7 is not TOML"),
     ("a = 1" + "0" * 5000, "a number is too long"),
     ("a = " + "[" * 5000, "is nested too deeply"),
@@ -227,25 +367,44 @@ def test_one_mistake_is_one_problem(folder: Path, text: str | bytes, problem: st
     assert found[0].startswith(problem)
 
 
-KINDS: tuple[type[Struct], ...] = (Server, Limits, Log, Capsule)
-KEYS = [
-    (section.encode_name, info.encode_name)
-    for section, kind in zip(fields(Sections), KINDS, strict=True)
-    for info in fields(kind)
-]
+def keys(kind: type[Struct] = Sections, above: str = "", place: str = "") -> Iterator[tuple[str, str, str]]:
+    """For each key of the model: what has to stand above it, what messages call it, and its name."""
+    known = {info.encode_name: info for info in fields(kind)}
+    needed = {
+        name: f"{name} = {shown(Rule.of(info.type).example)}\n"
+        for name, info in known.items()
+        if info.required
+    }
+    for name, info in known.items():
+        rule = Rule.of(info.type)
+        many = get_origin(rule.kind) is tuple
+        inner = Rule.of(get_args(rule.kind)[0] if many else rule.kind)
+        is_section = is_struct(inner.kind) and not (inner.reads or rule.reads)
+        inside = f"{place}.{name}" if place else name
+        if place or not is_section:
+            yield above + "".join(line for other, line in needed.items() if other != name), inside, name
+        if is_section:
+            heading = re.sub(r"\[1\]", "", inside)
+            heading = f"{above}[[{heading}]]\n" if many else f"{above}[{heading}]\n"
+            yield from keys(inner.kind, heading, f"{inside}[1]" if many else inside)
 
 
-@pytest.mark.parametrize(("section", "key"), KEYS)
-def test_every_key_says_what_it_must_be(folder: Path, section: str, key: str) -> None:
-    heading, place = ("[[capsule]]", "capsule[1]") if section == "capsule" else (f"[{section}]", section)
-    (problem,) = problems(folder, f"{heading}\n{key} = 1979-05-27")  # a date is right nowhere
-    assert problem.startswith(f"{place}.{key} is 1979-05-27, but must be ")
+PARTNERS = {  # what checks of several keys want beside a key
+    "capsule[1].certificate": 'key = "a"',
+    "capsule[1].key": 'certificate = "a"',
+    "forwarder[1].listen": 'from = ["127.0.0.1"]',
+}
+
+
+@pytest.mark.parametrize(("above", "place", "key"), [pytest.param(*row, id=row[1]) for row in keys()])
+def test_every_key_says_what_it_must_be(folder: Path, above: str, place: str, key: str) -> None:
+    (problem,) = problems(folder, f"{above}{key} = 1979-05-27")  # a date is right nowhere
+    assert problem.startswith(f"{place} is 1979-05-27, but must be ")
     example = problem.rpartition(": write for example ")[2]
     assert example.startswith(f"{key} = ")
-    text = f"{heading}\n{example}"
-    if key in {"certificate", "key"}:
-        text += '\ncertificate = "a"' if key == "key" else '\nkey = "a"'
-    load(write(folder, text))  # and the example is right
+    for name in ("fullchain.pem", "privkey.pem", "a"):
+        (folder / name).touch()
+    load(write(folder, f"{above}{example}\n{PARTNERS.get(place, '')}"))  # and the example is right
 
 
 def test_all_mistakes_are_reported_together(folder: Path) -> None:
@@ -270,6 +429,32 @@ def test_all_mistakes_are_reported_together(folder: Path) -> None:
 def test_a_folder_of_certificates_behind_a_link_is_not_served(folder: Path) -> None:
     (folder / "certs").symlink_to(folder / "content")
     assert "would publish private keys" in problems(folder, "")[0]
+
+
+def test_the_file_itself_is_not_served(folder: Path) -> None:
+    expected = (
+        f"capsule[1].content is {folder}/{{}}, which would publish {{}}: "
+        "move the pages into a folder of their own, and name that"
+    )
+    # Nothing is said of the certificates, for which the same move is enough.
+    assert problems(folder, "[[capsule]]\ncontent = './'") == [
+        expected.format("", "pad19.toml").replace(f"{folder}/,", f"{folder},")
+    ]
+    (folder / "content/more.toml").write_text("[[capsule]]\nhosts = ['a.org']\ncontent = '../certs'")
+    (folder / "certs").mkdir()
+    text = "include = 'content/more.toml'\n[server]\ncerts = 'private'\n[[capsule]]"
+    assert problems(folder, text) == [expected.format("content", "more.toml")]
+
+
+@pytest.mark.parametrize("closed", ["content", "."])
+def test_content_that_this_user_cannot_read(closed: str) -> None:
+    with unprivileged() as folder:
+        (folder / "outer/content").mkdir(parents=True)
+        path = write(folder, "[[capsule]]\ncontent = 'outer/content'")
+        (folder / "outer" / closed).chmod(0o300 if closed == "content" else 0)
+        with pytest.raises(ConfigError, match=r"outer/content, but it cannot be read by this user: allow"):
+            load(path)
+        (folder / "outer" / closed).chmod(0o700)
 
 
 def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
@@ -312,8 +497,9 @@ def test_a_folder_without_a_file_is_the_content(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("name", ["missing", "file"])
 def test_what_is_no_folder_is_a_mistake_in_the_argument(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"^DIR is "):
+    with pytest.raises(ConfigError, match=r"^DIR is ") as refusal:
         for_folder(tmp_path / name)
+    assert ("or give it with --config" in str(refusal.value)) == (name == "file")
 
 
 def test_flags_replace_what_the_file_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,6 +550,7 @@ def test_mistakes_in_flags_are_called_after_them(folder: Path) -> None:
             certs=folder / "content",
             workers=-1,
         )
+    assert refusal.value.problems[1].endswith(": write for example --listen localhost:1966")
     assert [problem.split(" but")[0] for problem in refusal.value.problems] == [
         '--listen is "unix:",',
         '--listen is "a.org:1",',
@@ -414,3 +601,204 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_empty_folder_of_certificates(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--certs is empty"):
         resolve(tmp_path, certs=Path())
+
+
+# Redirects
+
+
+CIRCLES = [  # redirects as "from to", the numbers of those that lead back
+    (["/a /a"], [1]),
+    (["/a /b", "/b /a"], [1, 2]),
+    (["/a /b", "/b /c", "/c /b"], [2, 3]),
+    (["/a gemini://localhost/a"], [1]),
+    (["/a gemini://LOCALHOST:1965/a"], [1]),
+    (["/a /a?b"], [1]),
+    (["/{x} /{x}"], [1]),
+    (["/{x} /{x}.gmi"], [1]),
+    (["/{x:int} /{x}"], [1]),
+    (["/{x:path} /archive/{x}"], [1]),
+    (["/old/{x:path} /old/archive/{x}"], [1]),
+    (["/a /b"], []),
+    (["/a /a/"], []),
+    (["/a gemini://b.org/a"], []),
+    (["/old/{x:path} /new/{x}", "/new/{x:path} /newest/{x}"], []),
+    (["/{x} /pages/{x}"], []),
+    (["/{x} /{x}/end", "/x/end /done/"], []),
+    (["/{x}/a /{x}/b", "/{x}/b /{x}/c", "/{x}/c /d"], []),
+    (["/{a}/{b} /{b}/end", "/end/end /done"], []),  # it comes back once, and then leaves
+    (["/a /b%FF"], []),
+]
+
+
+@pytest.mark.parametrize(("redirects", "circular"), CIRCLES)
+def test_redirects_that_lead_back(folder: Path, redirects: list[str], circular: list[int]) -> None:
+    text = "[[capsule]]\n"
+    for redirect in redirects:
+        pattern, target = redirect.split()
+        text += f"[[capsule.redirect]]\nfrom = '{pattern}'\nto = '{target}'\n"
+    if not circular:
+        load(write(folder, text))
+        return
+    expected = "leads back to the same redirect, again and again: name another path"
+    assert problems(folder, text) == [f"capsule[1].redirect[{number}].to {expected}" for number in circular]
+
+
+# Variables
+
+
+def test_variables_stand_for_what_differs_between_machines(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAD19_HOST", "a.org")
+    monkeypatch.setenv("PAD19_DATA", "/data")
+    monkeypatch.delenv("PAD19_NONE", raising=False)
+    for name in ("${PAD19_HOST}.pem", "$HOME.pem"):
+        (folder / name).touch()
+    config = load(
+        write(
+            folder,
+            """
+[server]
+certs = "${PAD19_DATA}/certs"
+listen = ["${PAD19_NONE:-127.0.0.1}:1965"]
+[log]
+access = "${PAD19_NONE:-off}"
+[[capsule]]
+hosts = ["${PAD19_HOST}", "*.${PAD19_HOST}"]
+content = "${PAD19_NONE:-content}"
+certificate = "$${PAD19_HOST}.pem"
+key = "$HOME.pem"
+""",
+        )
+    )
+    assert config.server.certs == Path("/data/certs")
+    assert config.server.listen == (Listen(host="127.0.0.1", port=1965),)
+    assert config.log.access == "off"
+    assert config.capsules[0].hosts == ("a.org", "*.a.org")
+    assert config.capsules[0].certificate == folder / "${PAD19_HOST}.pem"
+    assert config.capsules[0].key == folder / "$HOME.pem"
+
+
+def test_flags_are_taken_as_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAD19_HOST", "a.org")
+    odd = folder / "${PAD19_HOST}"
+    odd.mkdir()
+    assert for_folder(odd).capsules[0].content == odd  # a shell has expanded what it should
+    assert resolve(odd, certs=folder / "${").server.certs == folder / "${"
+    with pytest.raises(ConfigError, match=r'^--host is "\$\{PAD19_HOST\}", but must be a host name'):
+        resolve(odd, hosts=["${PAD19_HOST}"])
+
+
+# Included files
+
+
+def site(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_included_files_hold_more_capsules(folder: Path) -> None:
+    first = site(folder, "sites/a.toml", "[[capsule]]\nhosts = ['a.org']\n[[capsule]]\nhosts = ['b.org']\n")
+    (folder / "sites/content").mkdir()
+    second = site(folder, "sites/c.toml", "[[capsule]]\nhosts = ['c.org']\ncontent = '../content'")
+    site(folder, "sites/.d.toml.swp", "not TOML")
+    site(folder, "sites/empty.toml", "")
+    path = write(folder, "include = 'sites/*.toml'\n[[capsule]]\nhosts = ['own.org']")
+    config = load(path)
+    assert [(capsule.hosts[0], capsule.content) for capsule in config.capsules] == [
+        ("own.org", folder / "content"),
+        ("a.org", folder / "sites/content"),
+        ("b.org", folder / "sites/content"),
+        ("c.org", folder / "sites/../content"),
+    ]
+    assert config.included == (first, second, folder / "sites/empty.toml")
+    assert config.include == ("sites/*.toml",)
+    restored: Config = pickle.loads(pickle.dumps(config))  # noqa: S301 - on its way to a worker
+    assert restored == config
+
+
+def test_without_a_capsule_of_its_own_there_are_only_the_included(folder: Path) -> None:
+    site(folder, "a.toml", "[[capsule]]\nhosts = ['a.org']")
+    assert [capsule.hosts for capsule in load(write(folder, "include = ['a.toml']")).capsules] == [("a.org",)]
+    # A file that matches twice is read once, and the main file is none of those it includes.
+    assert len(load(write(folder, "include = ['*.toml', 'a.toml', 'none/*']")).capsules) == 1
+    site(folder, "a.toml", "capsule = []")
+    assert load(write(folder, "include = 'a.toml'")).capsules[0].hosts == ("localhost",)
+
+
+def told(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as refusal:
+        load(write(folder, text))
+    return [problem.replace(f"{folder}/", "") for problem in refusal.value.problems]
+
+
+def test_mistakes_name_the_file_where_they_are(folder: Path) -> None:
+    (folder / "sites/content").mkdir(parents=True)
+    site(
+        folder, "sites/a.toml", "[[capsule]]\nhosts = ['a.org']\n[[capsule]]\nhosts = ['main.org']\nlang = 1"
+    )
+    site(folder, "sites/b.toml", "[[capsule]]\nhosts = ['a.org']\ncontent = 'none'\n[[capsule]]\nkey = 'a'")
+    site(
+        folder,
+        "sites/c.toml",
+        "include = 'x'\n[server]\ncerts = 'a'\n[limit]\n[[capsule]]\nhosts = ['c.org']",
+    )
+    text = "include = 'sites/*'\nlog = 1\n[[capsule]]\nhosts = ['main.org']"
+    start = "cannot stand in an included file, which has only [[capsule]] sections: move it to the main one"
+    found = told(folder, text.replace("sites/*", "sites/*.toml"))
+    assert [problem.partition(": write")[0] for problem in found] == [
+        "pad19.toml: log is 1, but must be a table",
+        "sites/a.toml: capsule[2].lang is 1, but must be language tags with commas between them",
+        f"sites/c.toml: include {start}",
+        f"sites/c.toml: server {start}",
+        "sites/c.toml: limit is no key: remove it, or use one of capsule",
+        "sites/a.toml: capsule[2].hosts[1] is main.org, which is a host of capsule[1] already: "
+        "remove one of them",
+        "sites/b.toml: capsule[1].hosts[1] is a.org, which is a host of capsule[1] of sites/a.toml already: "
+        "remove one of them",
+        "sites/b.toml: capsule[1].content is sites/none, but there is no such folder: "
+        "create it, or name another",
+        "sites/b.toml: capsule[2].certificate is missing beside key",
+    ]
+    assert told(folder, text)[0].startswith("sites/content cannot be read")  # with what must be mended first
+    assert "pad19.toml: log" not in told(folder, text)[0]
+
+
+NOT_INCLUDED = [
+    ("include = 'none.toml'", "none.toml cannot be read (No such file or directory)"),
+    ("include = ['none.toml', 'content']", "none.toml cannot be read (No such file or directory)"),
+    ("include = 'broken.toml'", "broken.toml: line 1, column 5 is not TOML"),
+    ("include = 'pad19.toml/x'", "pad19.toml/x cannot be read (Not a directory)"),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), NOT_INCLUDED)
+def test_what_cannot_be_included(folder: Path, text: str, problem: str) -> None:
+    site(folder, "broken.toml", "a = ")
+    assert told(folder, text)[0].startswith(problem)
+
+
+def test_a_pattern_may_match_nothing(folder: Path) -> None:
+    assert load(write(folder, "include = ['sites/*.toml', '/none/[ab].toml']")).included == ()
+
+
+def test_a_host_by_flag_goes_to_the_only_capsule_wherever_it_is(folder: Path) -> None:
+    site(folder, "a.toml", "[[capsule]]\nhosts = ['a.org']")
+    write(folder, "include = 'a.toml'")
+    assert resolve(folder, hosts=["b.org"]).capsules[0].hosts == ("b.org",)
+    with pytest.raises(ConfigError, match=r'^--host is "a b", but must be a host name'):
+        resolve(folder, hosts=["a b"])
+    write(folder, "include = 'a.toml'\n[[capsule]]")
+    with pytest.raises(ConfigError, match=r"^--host needs one capsule, but .*pad19.toml has 2"):
+        resolve(folder, hosts=["b.org"])
+
+
+def test_reading_a_configuration_loads_little() -> None:
+    program = (
+        "import sys\nimport pad19.service.config_load\n"
+        "print({'trio', 'OpenSSL', 'cryptography', 'glob', 'asyncio'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from pad19.service.hosts import read_host
+from pad19.service.hosts import default_host, is_address, read_host
 
 READ = [  # as written, as compared
     ("example.org", "example.org"),
@@ -49,6 +49,10 @@ REFUSED = [
     "a." * 127 + "a",
     "a\n",
     "a\0",
+    "-a.org",
+    "a-.org",
+    "a.-b",
+    "*.-a.org",
     "\udce9.example",
     "%ff.example",
 ]
@@ -58,3 +62,16 @@ REFUSED = [
 def test_refuses(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the caller has the words for the owner of the file
         read_host(text)
+
+
+ADDRESSES = [("192.0.2.1", True), ("[2001:db8::1]", True), ("a.org", False), ("*.a.org", False)]
+
+
+@pytest.mark.parametrize(("host", "expected"), ADDRESSES)
+def test_addresses_are_no_names(host: str, expected: bool) -> None:
+    assert is_address(host) == expected
+
+
+def test_the_default_is_a_name_if_there_is_one() -> None:
+    assert default_host(["192.0.2.1", "[::1]", "a.org", "b.org"]) == "a.org"
+    assert default_host(["192.0.2.1", "[::1]"]) == "192.0.2.1"

@@ -3,8 +3,11 @@ import logging
 import os
 import resource
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -119,6 +122,18 @@ async def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     os.fstat(1)  # it is not ours to close
 
 
+def test_standard_output_that_is_closed_is_a_mistake() -> None:
+    program = (
+        "import os, sys\nfrom pad19.service.config import ConfigError\n"
+        "from pad19.service.log_writer import open_log\nos.close(1)\n"
+        "try:\n    open_log('-')\nexcept ConfigError as error:\n    print(error, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == (
+        'log.access is "-", but standard output is closed: open it, name a file, or write "off"\n'
+    )
+
+
 UNOPENABLE = ["missing/access.log", "folder", "fifo", "loop", "x" * 300]
 
 
@@ -213,6 +228,13 @@ async def test_a_full_disk_is_reported_once(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
+async def test_a_single_line_is_counted_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    log = open_log("/dev/full")
+    log.write("one")
+    await log.aclose()
+    assert "access log: 1 line lost, the disk" in caplog.text
+
+
 async def test_a_reader_that_left_is_survived(
     pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -257,6 +279,58 @@ async def test_reopening_after_logrotate(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
     assert old.read_text() == ""
     assert path.read_text() == "new\n"
+
+
+async def test_a_file_that_was_moved_is_noticed_without_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(log_writer, "time", SimpleNamespace(monotonic=lambda: now))
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    log = open_log(str(path))
+
+    def write(line: str) -> None:
+        log.write(line)
+        log._drain()
+
+    write("1")
+    path.rename(old)
+    now = log_writer.LOOK_INTERVAL * 0.9
+    write("2")  # looked at a moment ago
+    assert not path.exists()
+    now = log_writer.LOOK_INTERVAL
+    write("3")
+    path.unlink()
+    now *= 2
+    write("4")
+    old.replace(path)  # another file of that name
+    now *= 2
+    write("5")
+    await log.aclose()
+    assert path.read_text() == "1\n2\n5\n"
+
+
+async def test_a_folder_that_is_gone_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log_writer, "LOOK_INTERVAL", 0)
+    folder, moved = tmp_path / "log", tmp_path / "moved"
+    folder.mkdir()
+    log = open_log(str(folder / "access.log"))
+    folder.rename(moved)
+    for number in range(3):
+        log.write(str(number))
+        log._drain()
+    assert caplog.text.count("cannot be reopened") == 1
+    assert (moved / "access.log").read_text() == "0\n1\n2\n"
+    folder.mkdir()  # and from then on it is as if nothing had happened
+    log.write("3")
+    log._drain()
+    folder.rename(tmp_path / "again")
+    log.write("4")
+    await log.aclose()
+    assert (tmp_path / "again/access.log").read_text() == "3\n4\n"
+    assert caplog.text.count("cannot be reopened") == 2
 
 
 async def test_a_torn_line_is_written_whole_into_the_new_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pad19.service import sockets
-from pad19.service.config import Config, ConfigError, Server
+from pad19.service.config import Config, ConfigError, Forwarder, Server
 from pad19.service.listen import Listen
 from pad19.service.sockets import Bound, bind
 from support.users import unprivileged
@@ -171,8 +171,11 @@ def test_but_not_for_ever(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 REFUSALS = [  # errno, what is said
     (errno.EACCES, "ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose one above"),
-    (errno.EADDRINUSE, "another program has it; stop that one, or choose another with --listen"),
-    (errno.ENOBUFS, "No buffer space available; choose another with --listen"),
+    (
+        errno.EADDRINUSE,
+        "another program has it; stop that one, or choose another, for example with --listen localhost:1966",
+    ),
+    (errno.ENOBUFS, "No buffer space available; choose another, for example with --listen localhost:1966"),
 ]
 
 
@@ -215,7 +218,10 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
 def test_a_live_socket_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     start = f'server.listen: "unix:{path}" cannot be listened on: '
-    busy = f"{start}another program has it; stop that one, or choose another with --listen"
+    busy = (
+        f"{start}another program has it; stop that one, or choose another, "
+        "for example with --listen localhost:1966"
+    )
     with socket.socket(socket.AF_UNIX) as live, contextlib.ExitStack() as crowd:
         live.bind(str(path))
         live.listen(0)
@@ -293,3 +299,56 @@ def test_the_second_address_of_a_name_is_taken() -> None:
         [problem] = problems(f"localhost:{port}")
     assert f'"localhost:{port}"' in problem
     close(bind(configured(f"[::1]:{port}")))  # the first one was let go
+
+
+# Forwarders
+
+
+def forwarded(*listen: str, direct: tuple[str, ...] | None = None) -> Config:
+    return Config(
+        server=Server(listen=None if direct is None else tuple(map(Listen.parse, direct))),
+        forwarders=tuple(Forwarder(listen=Listen.parse(text)) for text in listen),
+    )
+
+
+def test_forwarders_have_sockets_of_their_own(tmp_path: Path) -> None:
+    config = forwarded("localhost:0", f"unix:{tmp_path}/s", direct=("127.0.0.1:0",))
+    bound = bind(config)
+    try:
+        first, second = config.forwarders
+        assert [entry.forwarder for entry in bound] == [None, first, first, second]
+        assert [entry.listen.host for entry in bound] == ["127.0.0.1", "::1", "127.0.0.1", ""]
+    finally:
+        close(bound)
+
+
+def test_with_a_forwarder_nobody_else_is_listened_to_unless_that_is_written() -> None:
+    bound = bind(forwarded("127.0.0.1:0"))
+    try:
+        assert [bool(entry.forwarder) for entry in bound] == [True]
+    finally:
+        close(bound)
+
+
+def test_a_forwarder_whose_address_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ConfigError) as refusal:
+            bind(forwarded(place))
+    assert refusal.value.problems == (
+        f'forwarder.listen: "{place}" cannot be listened on: '
+        "another program has it; stop that one, or choose another",
+    )
+
+
+def test_other_users_can_connect(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    before = os.umask(0o077)
+    try:
+        bound = bind(configured(f"unix:{path}"))
+    finally:
+        os.umask(before)
+    try:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    finally:
+        close(bound)

@@ -152,9 +152,35 @@ def test_a_certificate_of_its_own(folder: Path) -> None:
     assert not (folder / "certs").exists()
 
 
+def test_addresses_are_shown_with_the_certificate_of_the_first_name(folder: Path) -> None:
+    made = make("c.example", folder / "mine")
+    certificate, key = files("c.example", folder / "mine")
+    capsules = (
+        Capsule(content=folder / "content", hosts=("192.0.2.1", "a.example", "[2001:db8::1]")),
+        Capsule(content=folder / "second", hosts=("192.0.2.2",), certificate=certificate, key=key),
+    )
+    site = Site.build(configured(folder, *capsules))
+    assert [*site.handlers] == ["192.0.2.1", "a.example", "[2001:db8::1]", "192.0.2.2"]
+    assert next(iter(site.credentials)) == "a.example"
+    assert site.credentials["192.0.2.1"] is site.credentials["[2001:db8::1]"] is site.credentials["a.example"]
+    assert site.credentials["192.0.2.2"].fingerprint == made.fingerprint
+    assert site.made == {"192.0.2.1", "a.example", "[2001:db8::1]"}
+    assert sorted(path.name for path in (folder / "certs").iterdir()) == ["a.example.crt", "a.example.key"]
+
+
+def test_without_a_name_the_first_address_has_a_certificate(folder: Path) -> None:
+    capsule = Capsule(content=folder / "content", hosts=("192.0.2.1", "192.0.2.2"))
+    site = Site.build(configured(folder, capsule))
+    assert site.made == {"192.0.2.1", "192.0.2.2"}
+    assert len([*(folder / "certs").iterdir()]) == 2
+    assert site.credentials["192.0.2.1"] is site.credentials["192.0.2.2"]
+
+
 def test_all_certificates_that_cannot_be_used_are_told(folder: Path) -> None:
     for host in ("a.example", "b.example"):
         make(host, folder / "certs").key_path.write_text("")
+    for name in ("x", "y"):
+        (folder / name).touch()
     shared = Capsule(
         hosts=("d.example", "e.example"),
         content=folder / "second",

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -146,15 +146,44 @@ class Serving:
         return self.wait()
 
 
+# What systemd does before it starts a service: descriptors from 3 on, and its number in LISTEN_PID.
+_HAND_OVER = """
+import fcntl, os, sys
+count = int(os.environ["LISTEN_FDS"])
+high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[1 : count + 1]]
+for number, fd in enumerate(high):
+    os.dup2(fd, 3 + number)
+    os.close(fd)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[count + 1], sys.argv[count + 1 :])
+"""
+
+
 @contextmanager
-def serving(*arguments: str | Path, home: Path, stdout: int = subprocess.PIPE) -> Iterator[Serving]:
-    """`pad19 serve` with the arguments, from its announcement to its end. It never prints a traceback."""
+def serving(
+    *arguments: str | Path,
+    home: Path,
+    stdout: int = subprocess.PIPE,
+    environment: Mapping[str, str] | None = None,
+    sockets: Sequence[socket.socket] = (),
+) -> Iterator[Serving]:
+    """`pad19 serve` with the arguments, from its announcement to its end. It never prints a traceback.
+
+    ``sockets``: handed over as systemd does it.
+    """
+    command = [*COMMAND, "serve", *map(str, arguments)]
+    variables = _environment(home) | dict(environment or {})
+    fds = [sock.fileno() for sock in sockets]
+    if fds:
+        command = [sys.executable, "-c", _HAND_OVER, *map(str, fds), *command]
+        variables["LISTEN_FDS"] = str(len(fds))
     process = subprocess.Popen(
-        [*COMMAND, "serve", *map(str, arguments)],
-        env=_environment(home),
+        command,
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
+        pass_fds=fds,
     )
     with process:
         server = Serving(process)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from pad19.tls.certificate import CertificateError, Credentials, files, hosts_in, load, normalize
+from pad19.tls.certificate import CertificateError, Credentials, command, files, hosts_in, load, normalize
 from support.users import unprivileged
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
@@ -210,7 +210,7 @@ REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQU
 REFUSED: list[
     tuple[str, bytes | None, bytes | None, str, str]
 ] = [  # ..., the file at fault, what and the mend
-    ("no files", None, None, "crt", "is missing; make a pair with `pad19 cert new`"),
+    ("no files", None, None, "crt", "is missing; make a pair with `pad19 cert new capsule.example`"),
     ("no certificate", None, KEY, "crt", "is missing; make a pair"),
     ("no key", GOOD, None, "key", "is missing; restore it"),
     ("empty certificate", b" \n", KEY, "crt", "is empty; restore it"),
@@ -241,13 +241,19 @@ REFUSED: list[
     ),
     ("another's key", GOOD, key_pem(P384), "key", f"is not the key of {HOST}.crt; restore"),
     ("leaf last", pem(issue(RSA)) + GOOD, KEY, "crt", f"begin with the certificate of {HOST}.key; move it"),
-    ("weak certificate", pem(issue(RSA_1024)), key_pem(RSA_1024), "crt", "too weak: 1024 bits.*; make a new"),
-    ("weak key", GOOD, key_pem(RSA_1024), "key", "too weak: 1024 bits of RSA.*; make a new key"),
-    ("curve", pem(issue(SECP256K1)), key_pem(SECP256K1), "key", "curve secp256k1.* make a new key on P-256"),
-    ("Ed448", pem(issue(ED448)), key_pem(ED448), "key", "neither an RSA, ECDSA nor Ed25519 key; make"),
-    ("DSA", GOOD, key_pem(DSA), "key", "neither an RSA, ECDSA nor Ed25519 key; make"),
-    ("exchange key", GOOD, EXCHANGE, "key", "neither an RSA, ECDSA nor Ed25519 key; make"),
-    ("broken names", pem(issue(extension=BROKEN_NAMES)), KEY, "crt", "malformed extensions; make a new one"),
+    (
+        "weak certificate",
+        pem(issue(RSA_1024)),
+        key_pem(RSA_1024),
+        "crt",
+        "too weak: 1024 bits.*; move both files",
+    ),
+    ("weak key", GOOD, key_pem(RSA_1024), "key", "too weak: 1024 bits of RSA.*; move both files"),
+    ("curve", pem(issue(SECP256K1)), key_pem(SECP256K1), "key", "curve secp256k1.* move both files away"),
+    ("Ed448", pem(issue(ED448)), key_pem(ED448), "key", "neither an RSA, ECDSA nor Ed25519 key; move"),
+    ("DSA", GOOD, key_pem(DSA), "key", "neither an RSA, ECDSA nor Ed25519 key; move"),
+    ("exchange key", GOOD, EXCHANGE, "key", "neither an RSA, ECDSA nor Ed25519 key; move"),
+    ("broken names", pem(issue(extension=BROKEN_NAMES)), KEY, "crt", "malformed extensions; move both files"),
 ]
 
 
@@ -263,6 +269,36 @@ def test_refused_with_file_and_mend(
         loaded(tmp_path, certificate, key)
     assert str(caught.value).startswith(f"{tmp_path / HOST}.{at_fault} ")
     assert "\n" not in str(caught.value)
+
+
+ELSEWHERE = [  # what is in the files, the mend
+    ("missing", None, KEY, "is missing; name the file that has it"),
+    ("text", b"# Home", KEY, "holds no certificate in PEM form; name the file that does"),
+    ("empty", b"", KEY, "is empty; restore it, or get a new pair where it came from"),
+    ("another's key", GOOD, key_pem(P384), "restore the right one, or get a new pair where it came from"),
+]
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "sentence"), [row[1:] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE]
+)
+@pytest.mark.parametrize("host", [HOST, None])
+def test_a_pair_from_elsewhere_is_not_for_our_commands(
+    tmp_path: Path, certificate: bytes | None, key: bytes, sentence: str, host: str | None
+) -> None:
+    with pytest.raises(CertificateError, match=sentence):
+        load(*pair(tmp_path, certificate, key), host=host, elsewhere=host is not None)
+
+
+def test_an_expired_one_from_elsewhere_is_renewed_there(tmp_path: Path) -> None:
+    files = pair(tmp_path, pem(issue()), KEY)
+    [warning] = load(*files, host=HOST, elsewhere=True, now=NOW + timedelta(days=2)).warnings
+    assert warning.endswith("; renew it where it came from")
+
+
+def test_commands_can_be_pasted() -> None:
+    assert command("renew", "*.example.org") == "pad19 cert renew '*.example.org'"
+    assert command("new", "example.org") == "pad19 cert new example.org"
 
 
 def test_certificate_with_a_wrong_signature(tmp_path: Path) -> None:
@@ -299,13 +335,13 @@ WARNED: list[tuple[str, x509.Certificate, timedelta, str]] = [
         "expired",
         issue(),
         timedelta(days=2),
-        r"\.crt expired on 2025-06-02; renew it with `pad19 cert renew`",
+        r"\.crt expired on 2025-06-02; renew it with `pad19 cert renew capsule\.example`",
     ),
     (
         "expired, from an authority",
         issue(issuer="an authority"),
         timedelta(days=2),
-        "expired on 2025-06-02; renew it where it was issued",
+        "expired on 2025-06-02; renew it where it came from",
     ),
     ("too early", issue(), -timedelta(days=2), r"\.crt is not valid before 2025-05-31; check the clock"),
     (

@@ -171,7 +171,10 @@ def closed_port() -> int:
 
 async def test_refused() -> None:
     port = closed_port()
-    assert await failing(port) == f"localhost:{port} cannot be reached (Connection refused)"
+    assert (
+        await failing(port)
+        == f"localhost:{port} cannot be reached (Connection refused): is the server running?"
+    )
 
 
 async def test_no_address() -> None:

@@ -8,6 +8,7 @@ import click
 CONTEXT = {"help_option_names": ["-h", "--help"]}  # for every command
 _COMMANDS = {  # name: the module below pad19.cli that has a command of that name, and its help
     "serve": "Serve a capsule.",
+    "check": "Check a capsule.",
     "cert": "Show, make and renew certificates.",
     "get": "Fetch a page.",
 }
@@ -42,7 +43,7 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> Non
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
 )
 def main() -> None:
-    """Pad19, a Gemini server.
+    """pad19, a Gemini server.
 
     `pad19 serve DIR` is all it takes: it makes a certificate and serves what is in DIR.
     """

@@ -3,6 +3,7 @@
 The tls room is imported by the commands that need it: loading OpenSSL would slow down every other one.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.protocol.uri import display_host
+from pad19.service.environment import expand
 from pad19.service.user_data import NoHomeFolder, user_data
 
 if TYPE_CHECKING:
@@ -104,7 +106,8 @@ def renew(hosts: tuple[str, ...], certs: Path | None, years: int, force: bool) -
         hosts,
         lambda host: _describe(host, renew_one(host, folder, years=years, force=force)),
         "The key is the same: clients that remember the key notice nothing, and those that remember\n"
-        "the certificate will ask their users whether to trust the new one.",
+        "the certificate will ask their users whether to trust the new one.\n"
+        "A server that is running shows the old one until it is restarted.",
     )
 
 
@@ -167,7 +170,10 @@ def _default_folder() -> Path:
     certs = server.get("certs", "certs") if isinstance(server, dict) else None
     if not isinstance(certs, str) or not certs:
         raise _ConfigurationError(f"{file}: server.certs names no folder; mend it, or give --certs.")
-    return file.parent / certs
+    try:
+        return file.parent / expand(certs, os.environ)
+    except ValueError as error:
+        raise _ConfigurationError(f"{file}: server.certs {error}; mend it, or give --certs.") from error
 
 
 def _own_folder() -> Path:

@@ -109,12 +109,15 @@ def get(
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
+    wrong = click.BadParameter(
+        "write HOST or HOST:PORT, such as 127.0.0.1:1965 or [::1]:1965.", param_hint="--connect"
+    )
     try:
         uri = parse(f"//{text}")
     except InvalidURI as error:
-        raise click.BadParameter(f"{error}.", param_hint="--connect") from error
+        raise wrong from error
     if uri.host is None or uri != URI(None, None, uri.host, uri.port, "", None, None):
-        raise click.BadParameter("it is HOST or HOST:PORT.", param_hint="--connect")
+        raise wrong
     return uri.host, uri.port
 
 

@@ -1,7 +1,7 @@
 """``pad19 serve``: from the command line to a running server."""
 
-import logging
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,24 +11,23 @@ from types import FrameType
 import click
 import trio
 
-from pad19.cli import CONTEXT
+from pad19.cli import CONTEXT, messages
+from pad19.cli.options import configured
 from pad19.protocol.request import DEFAULT_PORT
 from pad19.protocol.uri import display_host
+from pad19.service import systemd
 from pad19.service.config import Config, ConfigError
-from pad19.service.config_load import resolve
+from pad19.service.config_load import FILE_NAME, resolve
 from pad19.service.log_writer import LogWriter, open_log
-from pad19.service.sockets import Bound, bind
+from pad19.service.sockets import Bound, Unavailable, bind
 from pad19.service.worker import Site
 from pad19.service.worker import serve as run_worker
 
+STOP_MARGIN = 5.0  # seconds that a stop takes beyond the grace period, at most: the last lines of the log
+
 
 @click.command(context_settings=CONTEXT)
-@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
-@click.option("--listen", multiple=True, metavar="ADDRESS:PORT", help="Where to listen; repeatable.")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="A host name to serve; repeatable.")
-@click.option("--certs", type=click.Path(path_type=Path), metavar="DIR", help="The folder of certificates.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Instead of DIR/pad19.toml.")
-@click.option("--workers", type=int, metavar="N", help="Worker processes.")
+@configured
 def serve(
     folder: Path,
     listen: tuple[str, ...],
@@ -41,21 +40,27 @@ def serve(
 
     DIR holds a pad19.toml, or is itself a folder of pages.
     """
-    logging.basicConfig(level=logging.INFO, format="pad19: %(message)s", stream=sys.stderr)
+    messages.set_up()
     try:
         settings = resolve(folder, config=config, listen=listen, hosts=hosts, certs=certs, workers=workers)
         log, site, sockets = _prepare(settings)
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(f"pad19: {problem}", err=True)
-        sys.exit(2)
+            messages.complain(problem)
+        sys.exit(1 if isinstance(error, Unavailable) else 2)
     stop, stop_now = trio.Event(), trio.Event()
 
+    def ready() -> None:
+        _announce(settings, site, sockets)
+        systemd.ready(_status(settings, sockets))
+
     async def main() -> None:
-        _stop_on_signals(stop, stop_now)
-        await run_worker(
-            settings, site, sockets, log, stop, stop_now, ready=lambda: _announce(settings, site, sockets)
-        )
+        _obey_signals(stop, stop_now, log)
+        async with trio.open_nursery() as background:
+            background.start_soon(_feed_watchdog)
+            background.start_soon(_tell_of_stop, stop, settings.limits.grace_s)
+            await run_worker(settings, site, sockets, log, stop, stop_now, ready=ready)
+            background.cancel_scope.cancel()
 
     trio.run(main)
 
@@ -64,21 +69,32 @@ def _prepare(config: Config) -> tuple[LogWriter, Site, tuple[Bound, ...]]:
     """Everything that can fail for the operator.
 
     Raises:
+        Unavailable: The problems are all of addresses.
         ConfigError: With the problems of all three.
     """
     problems: list[str] = []
+    taken: list[str] = []
     sockets: tuple[Bound, ...] = ()
     with _noted(problems):
         log = open_log(config.log.access)
     with _noted(problems):
         site = Site.build(config)
     with _noted(problems):
-        sockets = bind(config)
-    if problems:
+        given = _given()
+        with _noted(taken):
+            sockets = bind(config, given)
+    if problems or taken:
         for bound in sockets:
             bound.close()
-        raise ConfigError(tuple(problems))
+        raise (ConfigError if problems else Unavailable)((*problems, *taken))
     return log, site, sockets
+
+
+def _given() -> list[socket.socket]:
+    try:
+        return [sock for _, sock in systemd.activated()]
+    except systemd.ActivationError as error:
+        raise ConfigError((str(error),)) from None
 
 
 @contextmanager
@@ -89,10 +105,10 @@ def _noted(problems: list[str]) -> Iterator[None]:
         problems += error.problems
 
 
-def _stop_on_signals(stop: trio.Event, stop_now: trio.Event) -> None:
+def _obey_signals(stop: trio.Event, stop_now: trio.Event, log: LogWriter) -> None:
     """Let signals set ``stop``, and a second SIGINT ``stop_now``, until the process ends.
 
-    SIGHUP is among them: the terminal was closed.
+    SIGHUP is among them: the terminal was closed. SIGUSR1 has the log go on in a new file.
 
     Not `trio.open_signal_receiver`: one that comes while we leave would get through to Python, which
     prints a traceback.
@@ -109,22 +125,54 @@ def _stop_on_signals(stop: trio.Event, stop_now: trio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, handle)
 
+    def reopen(_number: int, _frame: FrameType | None) -> None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(log.reopen, idempotent=True)
+
+    signal.signal(signal.SIGUSR1, reopen)
+
+
+async def _feed_watchdog() -> None:
+    """Let systemd see that the loop goes round, if it looks."""
+    interval = systemd.watchdog_interval()
+    while interval:
+        systemd.still_alive()
+        await trio.sleep(interval)
+
+
+async def _tell_of_stop(stop: trio.Event, grace: float) -> None:
+    await stop.wait()
+    systemd.stopping(grace + STOP_MARGIN, "Stopping: open connections may finish")
+
+
+def _status(config: Config, sockets: tuple[Bound, ...]) -> str:
+    hosts = [host for capsule in config.capsules for host in capsule.hosts]
+    return f"Serving {', '.join(hosts)} on {', '.join(str(bound.listen) for bound in sockets)}"
+
 
 def _announce(config: Config, site: Site, sockets: tuple[Bound, ...]) -> None:
     """Say what is served, on standard error: standard output belongs to the access log."""
 
     def say(line: str) -> None:
         with suppress(OSError):  # nobody reads it: that is no reason not to serve
-            click.echo(line, err=True)
+            messages.say(line)
 
-    ports = [bound.listen.port for bound in sockets if bound.listen.path is None]
+    direct = [bound for bound in sockets if not bound.forwarder]
+    ports = [bound.listen.port for bound in direct if bound.listen.path is None]
     suffix = "" if not ports or DEFAULT_PORT in ports else f":{ports[0]}"
     for capsule in config.capsules:
         say(f"Serving {capsule.content}")
+        if config.source is None:
+            say(f"  (no {FILE_NAME} in {capsule.content}, so the folder itself is the content)")
         for host in capsule.hosts:
             credentials = site.credentials[host]
             state = "made just now, " if host in site.made else ""
             say(f"  gemini://{display_host(host)}{suffix}/")
             valid = f"valid until {credentials.not_after:%Y-%m-%d}"
-            say(f"    certificate {credentials.fingerprint} ({state}{valid})")
-    say(f"Listening on {', '.join(str(bound.listen) for bound in sockets)}. Stop with Ctrl-C.")
+            say(f"    certificate  {credentials.fingerprint} ({state}{valid})")
+            say(f"    public key   {credentials.key_fingerprint}")
+    places = [str(bound.listen) for bound in direct]
+    places += [f"{bound.listen} (for forwarders)" for bound in sockets if bound.forwarder]
+    if config.log.access not in {"-", "off"}:
+        say(f"The access log goes to {config.log.access}.")
+    say(f"Listening on {', '.join(places)}. Stop with Ctrl-C.")

@@ -9,7 +9,10 @@ from pad19.protocol.uri import URI, InvalidURI, parse
 
 # "localhost:1970/x" has no scheme, although it looks as if it had.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?=//|[^0-9/?#])")
+# "gemini//a.test" and "gemini:/a.test" would be a host of that name, which hardly anybody means.
+_HALF_A_SCHEME = re.compile(r"gemini(?://|:/(?!/)|:(?![/0-9]))", re.IGNORECASE)
 _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*)(.*)", re.DOTALL)
+_BAD_PORT = re.compile(r"[/\]][^:\[@/]*:[^:\[@/]*[^:\[@/0-9][^:\[@/]*\Z")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _KEEP = "!$&'()*+,;=:@/?%"  # what a URI may hold behind its authority, besides letters and digits
 
@@ -23,10 +26,14 @@ def complete(text: str) -> URI:
         InvalidURI: It cannot be requested: its host or scheme, or its length.
     """
     text = text.strip()
+    if _HALF_A_SCHEME.match(text):
+        raise InvalidURI("write gemini:// in front of the host, or nothing")
     if not _SCHEME.match(text):
         text = f"gemini://{text.removeprefix('//')}"
     if match := _AUTHORITY.match(text.partition("#")[0]):
         authority, rest = match.groups()
+        if _BAD_PORT.search(authority):
+            raise InvalidURI("the port, behind the colon, is not a number")
         # Bytes of the command line that are not UTF-8 arrive as surrogates.
         text = authority + quote(_STRAY_PERCENT.sub("%25", rest), _KEEP, errors="surrogateescape")
     return requestable(parse(text))
@@ -39,11 +46,12 @@ def requestable(uri: URI) -> URI:
         InvalidURI: It cannot.
     """
     if uri.scheme != "gemini":
-        raise InvalidURI(f"only gemini URLs can be fetched, not {uri.scheme}")
+        hint = "" if uri.host else f"; if {uri.scheme} is a host, a port belongs behind its colon"
+        raise InvalidURI(f"only gemini URLs can be fetched, not {uri.scheme}{hint}")
     if uri.host is None:
         raise InvalidURI("the host is missing")
     if uri.userinfo is not None:
-        raise InvalidURI("userinfo is not allowed in a request")
+        raise InvalidURI("there is no user in a Gemini URL: leave out what is in front of the @")
     uri = replace(uri, path=uri.path or "/", fragment=None)
     if len(str(uri)) > MAX_URI:
         raise InvalidURI(f"the URL is longer than {MAX_URI} bytes")

@@ -31,9 +31,10 @@ MAX_RULES = 1000  # each is asked for each path that is not in memory
 MAX_PATTERN = 1024  # characters; no path is longer
 
 _SECTION = re.compile(r"\[[^\]]*\]")
-_HEADER = re.compile(r"([1-6][0-9])(?:[ \t]+(.*))?")
+_HEADER = re.compile(r"([0-9]{1,9})(?:[ \t]+(.*))?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WILDCARD = re.compile(r"[*?\[]")
+_SET = re.compile(r"\[!?+(?:\](?=\])|\]?[^\]]++)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,8 @@ def _parse_line(line: str) -> tuple[str, Directive]:
         raise ValueError("there is no pattern before the colon")
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"the pattern is longer than {MAX_PATTERN} characters")
+    if "[" in _SET.sub("", pattern):
+        raise ValueError("a bracket is not closed: write [[] for the character itself")
     return pattern, _parse_directive(directive.lstrip(" \t"))
 
 
@@ -145,12 +148,14 @@ def _parse_directive(text: str) -> Directive:
     try:
         status = Status(int(code))
     except ValueError:
-        raise ValueError(f"{code} is not a status") from None
+        raise ValueError(f"{code} is no status: write for example 52") from None
+    if status is Status.SUCCESS and not meta:
+        raise ValueError(f"a type is missing after {code}: write for example 20 text/plain")
     if status is Status.SUCCESS:
         return Mimetype(mimetypes.normalize(meta))
     if status < 40 and not meta:
         needs = "a prompt" if status < 20 else "a target"
-        raise ValueError(f"{code} needs {needs}")
+        raise ValueError(f"{needs} is missing after {code}")
     header(status, meta)  # a redirect target that is no URI reference is told here
     return Header(status, meta)
 

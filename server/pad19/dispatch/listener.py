@@ -52,18 +52,6 @@ class Listener:
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled; connections run in ``nursery``, which outlives this."""
-        try:
-            await self._accept(nursery)
-        finally:
-            self._accept_rest(nursery)
-
-    def _accept_rest(self, nursery: trio.Nursery) -> None:
-        """Take what the kernel has taken already: closing the socket would reset it."""
-        with contextlib.suppress(OSError):  # BlockingIOError above all
-            for _ in range(REST):
-                self._take(*self._socket.accept(), nursery)
-
-    async def _accept(self, nursery: trio.Nursery) -> None:
         taken = 0
         while True:
             try:
@@ -83,6 +71,12 @@ class Listener:
                 if taken == AT_ONCE:
                     taken = 0
                     await trio.lowlevel.checkpoint()
+
+    def take_rest(self, nursery: trio.Nursery) -> None:
+        """Take what the kernel has taken already, which closing the socket right afterwards would reset."""
+        with contextlib.suppress(OSError):  # BlockingIOError above all
+            for _ in range(REST):
+                self._take(*self._socket.accept(), nursery)
 
     def _take(self, sock: socket.socket, address: tuple[str, int] | str, nursery: trio.Nursery) -> None:
         host, port = address[:2] if isinstance(address, tuple) else ("", 0)

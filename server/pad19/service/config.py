@@ -8,12 +8,14 @@ file into the field's value. Checks that look at several keys are in `config_che
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from pad19.content.mimetype import normalize
+from pad19.protocol.pattern import Pattern, Template
 
 from .hosts import read_host
 from .listen import Listen
@@ -34,15 +36,28 @@ class Reads:
     """How a string becomes a value: ``read(text, folder of the file)``.
 
     It raises ValueError; its message, if any, is a better "must ..." than the description.
+    ``environment``: variables are expanded first. That is for what differs from machine to machine,
+    and never for what clients are shown.
     """
 
     read: Callable[[str, Path], object]
+    environment: bool = False
+
+
+class OneOrMore:
+    """Marks a list of strings that may also be one string."""
 
 
 def _path(text: str, folder: Path) -> Path:
+    _check_path(text)
+    return folder / text
+
+
+def _check_path(text: str) -> None:
     if not text or "\0" in text:
         raise ValueError
-    return folder / text
+    if text.partition("/")[0] == "~":
+        raise ValueError("must not begin with ~, which is not expanded here; ${HOME} is")
 
 
 def _log_target(text: str, folder: Path) -> str:
@@ -51,6 +66,37 @@ def _log_target(text: str, folder: Path) -> str:
 
 def _mimetype(text: str, _folder: Path) -> str:
     return normalize(text)
+
+
+def _network(text: str, _folder: Path) -> IPv4Network | IPv6Network:
+    if "%" in text:
+        raise ValueError
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        if "host bits set" in str(error):
+            network = ip_network(text, strict=False)
+            raise ValueError(f'must begin with the first address, as "{network}" does') from None
+        raise ValueError from None  # the description says it better
+
+
+def _pattern(text: str, _folder: Path) -> str:
+    return Pattern.parse(text).text
+
+
+def _target(text: str, _folder: Path) -> str:
+    return Template.parse(text).text
+
+
+def _inner_path(text: str, _folder: Path) -> str:
+    if Template.parse(text).authority:
+        raise ValueError("must be a path, since a rewrite stays in its capsule")
+    return text
+
+
+def _glob(text: str, _folder: Path) -> str:
+    _check_path(text)
+    return text
 
 
 def _host(text: str, _folder: Path) -> str:
@@ -66,14 +112,21 @@ Count = Annotated[int, Meta(ge=1, le=10_000_000, description="a whole number fro
 Seconds = Annotated[
     float, Meta(gt=0, le=86_400, description="more than 0 seconds (and at most a day)", examples=[10])
 ]
-FilePath = Annotated[Path, Meta(description="a path that is not empty"), Reads(_path)]
+FilePath = Annotated[Path, Meta(description="a path that is not empty"), Reads(_path, environment=True)]
 Host = Annotated[
-    str, Meta(description="a host name or an IP address without scheme, port and path"), Reads(_host)
+    str,
+    Meta(description="a host name or an IP address without scheme, port and path", examples=["example.org"]),
+    Reads(_host, environment=True),
 ]
 Address = Annotated[
     Listen,
-    Meta(description='an address and a port, or "unix:" and a path'),
-    Reads(lambda text, folder: Listen.parse(text, folder)),
+    Meta(description='an address and a port, or "unix:" and a path', examples=["localhost:1966"]),
+    Reads(lambda text, folder: Listen.parse(text, folder), environment=True),
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    Meta(description='an IP address or a network such as "10.0.0.0/8"'),
+    Reads(_network, environment=True),
 ]
 # "$(?!\n)": Python's "$" alone would let a newline through; JSON Schema knows no "\Z".
 FileName = Annotated[
@@ -81,6 +134,9 @@ FileName = Annotated[
 ]
 Suffix = Annotated[str, Meta(pattern=r"^\.[^/\s]+$(?!\n)", description="a file's ending with its dot")]
 Mimetype = Annotated[str, Meta(description="a MIME type"), Reads(_mimetype)]
+PathPattern = Annotated[
+    str, Meta(description="a path, maybe with captures", examples=["/old/{rest:path}"]), Reads(_pattern)
+]
 _TAG = r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"  # the shape of BCP 47, not its registry
 
 
@@ -122,9 +178,9 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Log(Struct, frozen=True, kw_only=True):
     """``[log]``: the access log."""
 
-    access: Annotated[str, Meta(description='"-", a path or "off"', examples=["-"]), Reads(_log_target)] = (
-        "-"  # or "off", or an absolute path
-    )
+    access: Annotated[
+        str, Meta(description='"-", a path or "off"', examples=["-"]), Reads(_log_target, environment=True)
+    ] = "-"  # or "off", or an absolute path
     format: Annotated[
         Literal["common", "combined", "json"],
         Meta(description='"common", "combined" or "json"', examples=["common"]),
@@ -133,6 +189,42 @@ class Log(Struct, frozen=True, kw_only=True):
         Literal["full", "truncated", "off"],
         Meta(description='"full", "truncated" or "off"', examples=["truncated"]),
     ] = "truncated"
+
+
+class Redirect(Struct, frozen=True, kw_only=True):
+    """``[[capsule.redirect]]``: paths that have moved."""
+
+    pattern: PathPattern = field(name="from")
+    target: Annotated[
+        str,
+        Meta(description="a path or a gemini:// URI", examples=["/new/{rest}"]),
+        Reads(_target),
+    ] = field(name="to")
+    permanent: Switch = False
+
+
+class Rewrite(Struct, frozen=True, kw_only=True):
+    """``[[capsule.rewrite]]``: paths that are answered as if another one had been asked for."""
+
+    pattern: PathPattern = field(name="from")
+    target: Annotated[str, Meta(description="a path", examples=["/new/{rest}"]), Reads(_inner_path)] = field(
+        name="to"
+    )
+
+
+class Gone(Struct, frozen=True, kw_only=True):
+    """``[[capsule.gone]]``: paths that will not come back."""
+
+    pattern: PathPattern = field(name="from")
+    text: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)",
+            max_length=500,
+            description="a line of at most 500 characters",
+            examples=["This was a long time ago."],
+        ),
+    ] = ""  # then the client is told "gone"
 
 
 class Capsule(Struct, frozen=True, kw_only=True):
@@ -176,9 +268,66 @@ class Capsule(Struct, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     certificate: Annotated[FilePath, Meta(examples=["fullchain.pem"])] | None = None  # with key, or neither
     key: Annotated[FilePath, Meta(examples=["privkey.pem"])] | None = None
+    redirects: Annotated[
+        tuple[Redirect, ...],
+        Meta(
+            description="a [[capsule.redirect]] section or several",
+            examples=[[{"from": "/old/{rest:path}", "to": "/new/{rest}"}]],
+        ),
+    ] = field(name="redirect", default=())
+    rewrites: Annotated[
+        tuple[Rewrite, ...],
+        Meta(
+            description="a [[capsule.rewrite]] section or several",
+            examples=[[{"from": "/about", "to": "/about.gmi"}]],
+        ),
+    ] = field(name="rewrite", default=())
+    gone: Annotated[
+        tuple[Gone, ...],
+        Meta(
+            description="a [[capsule.gone]] section or several", examples=[[{"from": "/attic/{rest:path}"}]]
+        ),
+    ] = ()
 
 
-class Sections(Struct, frozen=True, kw_only=True):
+class Forwarder(Struct, frozen=True, kw_only=True):
+    """``[[forwarder]]``: a listener for a forwarder that speaks the PROXY protocol, and for nobody else."""
+
+    listen: Annotated[Address, Meta(examples=["127.0.0.1:1966"])]
+    networks: (
+        Annotated[
+            tuple[Network, ...],
+            Meta(
+                min_length=1,
+                description="a list of addresses and networks",
+                examples=[["127.0.0.1", "10.0.0.0/8"]],
+            ),
+        ]
+        | None
+    ) = field(name="from", default=None)  # None: a UNIX socket, whose folder's mode decides
+
+
+class Includes(Struct, frozen=True, kw_only=True):
+    """Where the rest of a configuration is."""
+
+    include: Annotated[
+        tuple[
+            Annotated[str, Meta(description="a path that is not empty"), Reads(_glob, environment=True)], ...
+        ],
+        OneOrMore,
+        Meta(description="a path with wildcards, or a list of them", examples=["sites/*.toml"]),
+    ] = ()  # files with more [[capsule]] sections
+
+
+class Included(Struct, frozen=True, kw_only=True):
+    """A file that another one includes."""
+
+    capsules: Annotated[tuple[Capsule, ...], Meta(description="a [[capsule]] section or several")] = field(
+        name="capsule", default=()
+    )
+
+
+class Sections(Includes, frozen=True, kw_only=True):
     """The whole file. Paths are absolute once `config_load` is done."""
 
     server: Server = Server()
@@ -187,9 +336,18 @@ class Sections(Struct, frozen=True, kw_only=True):
     capsules: Annotated[
         tuple[Capsule, ...], Meta(min_length=1, description="a [[capsule]] section or several")
     ] = field(name="capsule", default=(Capsule(),))
+    forwarders: Annotated[
+        tuple[Forwarder, ...], Meta(min_length=1, description="a [[forwarder]] section or several")
+    ] = field(name="forwarder", default=())
+
+    @property
+    def addresses(self) -> tuple[Listen, ...]:
+        """Where clients connect by themselves: where there is a forwarder, only if that is written."""
+        return () if self.forwarders and self.server.listen is None else self.server.addresses
 
 
 class Config(Sections, frozen=True, kw_only=True):
     """A checked configuration."""
 
     source: Path | None = None  # the file it was read from
+    included: tuple[Path, ...] = ()  # those that belong to it

@@ -2,48 +2,71 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pad19.content.mimetype import MimeTypes
 
 from .config import Config
+from .config_paths import Problem, check_paths
 from .config_read import shown_path
 
-Problem = tuple[str, str]  # a key, counted from 1, and what ails it
 
+def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
+    """All that is wrong with values that are right one by one.
 
-def check(config: Config) -> Iterator[Problem]:
-    """All that is wrong with values that are right one by one."""
+    ``names``: what to call each capsule, if they are not counted in one file.
+    """
+    names = names or [f"capsule[{number}]" for number, _ in enumerate(config.capsules, 1)]
     yield from _listen(config)
-    yield from _hosts(config)
+    yield from _forwarders(config)
+    yield from _hosts(config, names)
     for number, capsule in enumerate(config.capsules, 1):
         key = f"capsule[{number}]"
         if reason := _no_folder(capsule.content):
             yield f"{key}.content", f"is {shown_path(capsule.content)}, but {reason}"
+        if capsule.certificate and capsule.key:
+            for name, path in (("certificate", capsule.certificate), ("key", capsule.key)):
+                if _is_missing(path):
+                    mend = "name the file that has it, or leave certificate and key out"
+                    yield f"{key}.{name}", f"is {shown_path(path)}, which is missing: {mend}"
         try:
             MimeTypes(capsule.mimetypes, lang=capsule.lang, charset=capsule.charset)
         except ValueError as error:
             yield f"{key}.mimetypes", f"cannot be used, because {error}: write each ending once"
         for missing, given in (("key", "certificate"), ("certificate", "key")):
             if getattr(capsule, given) and not getattr(capsule, missing):
-                yield f"{key}.{missing}", f"is missing beside {key}.{given}: write it too, or neither of them"
+                yield f"{key}.{missing}", f"is missing beside {given}: write it too, or neither of them"
+        yield from check_paths(key, capsule)
     yield from _served_secrets(config)
 
 
 def _listen(config: Config) -> Iterator[Problem]:
     seen: set[tuple[object, int]] = set()
-    for number, listen in enumerate(config.server.addresses, 1):
+    asked = [(f"server.listen[{number}]", listen) for number, listen in enumerate(config.addresses, 1)]
+    asked += [
+        (f"forwarder[{number}].listen", entry.listen) for number, entry in enumerate(config.forwarders, 1)
+    ]
+    for key, listen in asked:
         places: set[tuple[object, int]] = {(address, listen.port) for address in listen.addresses}
         if listen.path:
             places = {(listen.path, 0)}
         # Port 0 is another port each time.
         if places & seen and (listen.port or listen.path):
-            yield f"server.listen[{number}]", f"is {listen}, which is listened on already: remove it"
+            yield key, f"is {listen}, which is listened on already: remove it"
         seen |= places
 
 
-def _hosts(config: Config) -> Iterator[Problem]:
+def _forwarders(config: Config) -> Iterator[Problem]:
+    for number, forwarder in enumerate(config.forwarders, 1):
+        key = f"forwarder[{number}].from"
+        if forwarder.listen.path and forwarder.networks is not None:
+            yield key, "is of no use, since UNIX sockets have no addresses: remove it"
+        elif not forwarder.listen.path and forwarder.networks is None:
+            yield key, 'is missing: name the forwarder, for example from = ["127.0.0.1"]'
+
+
+def _hosts(config: Config, names: Sequence[str]) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for number, capsule in enumerate(config.capsules, 1):
         for position, host in enumerate(capsule.hosts, 1):
@@ -51,7 +74,7 @@ def _hosts(config: Config) -> Iterator[Problem]:
             if owner != number or host in capsule.hosts[: position - 1]:
                 yield (
                     f"capsule[{number}].hosts[{position}]",
-                    f"is {host}, which is a host of capsule[{owner}] already: remove one of them",
+                    f"is {host}, which is a host of {names[owner - 1]} already: remove one of them",
                 )
 
 
@@ -60,13 +83,40 @@ def _no_folder(path: Path) -> str | None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return "there is no such folder: create it, or name another"
+    except PermissionError:
+        return "it cannot be read by this user: allow that for it and the folders above, or name another"
     except OSError as error:
         return f"it cannot be looked at ({error.strerror}): mend that, or name another folder"
-    return None if stat.S_ISDIR(mode) else "that is a file: name a folder"
+    if not stat.S_ISDIR(mode):
+        return "that is a file: name a folder"
+    if not os.access(path, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return "it cannot be read by this user: allow that, or name another"
+    return None
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass  # whoever loads it has more to say
+    return False
 
 
 def _served_secrets(config: Config) -> Iterator[Problem]:
     """Keys would be handed to everybody, and so would the addresses in the log."""
+    folders: list[Path] = []
+    for number, capsule in enumerate(config.capsules, 1):
+        own = [path for path in (config.source, *config.included) if path and _inside(path, capsule.content)]
+        if own and capsule.content.is_dir():
+            yield (
+                f"capsule[{number}].content",
+                f"is {shown_path(capsule.content)}, which would publish {own[0].name}: "
+                "move the pages into a folder of their own, and name that",
+            )
+        else:
+            folders.append(capsule.content)
     secrets = [("server.certs", config.server.certs, "private keys")]
     secrets += [
         (f"capsule[{number}].key", capsule.key, "the private key")
@@ -76,12 +126,11 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
     if config.log.access not in {"-", "off"}:
         secrets.append(("log.access", Path(config.log.access), "the access log"))
     for key, path, what in secrets:
-        for capsule in config.capsules:
-            if _inside(path, capsule.content):
-                content = shown_path(capsule.content)
+        for folder in folders:
+            if _inside(path, folder):
                 yield (
                     key,
-                    f"is {shown_path(path)}, inside of the content folder {content}, "
+                    f"is {shown_path(path)}, inside of the content folder {shown_path(folder)}, "
                     f"which would publish {what}: move it out",
                 )
                 break

@@ -8,18 +8,55 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import Config, ConfigError, Sections
+from msgspec.structs import fields
+
+from .config import Capsule, Config, ConfigError, Included, Includes, Sections
 from .config_check import check
-from .config_read import Reader, flag_of, is_within, shown_path
+from .config_read import Reader, flag_of, is_within, shown, shown_path
 from .user_data import NoHomeFolder, user_data
 
 FILE_NAME = "pad19.toml"
 MAX_FILE = 1024 * 1024  # bytes: nobody writes so much, but /var/log/syslog is one wrong word away
+_CAPSULE = re.compile(r"^capsule\[(\d+)\]")
+_TOML_TWICE = re.compile(r"Cannot overwrite a value|Cannot declare (\(.*\)) twice", re.DOTALL)
+_TOML_MENDS = [  # what stands where the parser gave up, and what to do about it
+    (re.compile("[\u2018-\u201f\u00ab\u00bb]"), 'write straight quotes (")'),
+    (re.compile(r"(?:True|False)\b"), "write true and false in small letters"),
+    (re.compile(r"(?<=[=\[,\s])[A-Za-z~/.:*]"), "write text in quotes"),
+]
 _TOML_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(slots=True)
+class _File:
+    """A table and where it comes from."""
+
+    path: Path | None  # None: there is no file, its capsule is the folder itself
+    folder: Path  # absolute: where its relative paths start
+    table: dict[str, Any]
+    flags: dict[str, str] = field(default_factory=dict)  # key to the name under which the user gave its value
+    before: int = 0  # capsules in the files before this one
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return shown_path(self.path) if self.path else ""
+
+    def problem(self, key: str, text: str) -> str:
+        """The whole sentence."""
+        prefix = f"{self.name}: " if self.path else ""
+        return f"{flag_of(key, self.flags) or f'{prefix}{key}'} {text}"
+
+    @property
+    def capsules(self) -> list[Any]:
+        """What stands there, right or not."""
+        found = self.table.get("capsule", [])
+        return found if isinstance(found, list) else [found]
 
 
 def load(path: Path) -> Config:
@@ -28,7 +65,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: It cannot be read, is no TOML, or says something that cannot be.
     """
-    return _build(_read(path), path.absolute().parent, path, {})
+    return _build(_with_included(_File(path, path.absolute().parent, _read(path))))
 
 
 def for_folder(folder: Path) -> Config:
@@ -70,14 +107,16 @@ def resolve(
         ) from None
     if certs is not None and not certs.name and not certs.is_absolute():
         raise ConfigError(("--certs is empty: name a folder",))
-    flags: dict[str, str] = {}
     path = config or folder / FILE_NAME
+    if not config and folder.is_file():
+        raise ConfigError(
+            (f"DIR is {shown_path(folder)}, but that is a file: name its folder, or give it with --config",)
+        )
     if config or os.path.lexists(path):
-        source, table, base = path, _read(path), path.absolute().parent
+        main = _File(path, path.absolute().parent, _read(path))
     else:
-        source, base = None, folder.absolute()
-        table = {"capsule": [{"content": str(base)}]}
-        flags["capsule[1].content"] = "DIR"
+        base = folder.absolute()
+        main = _File(None, base, {"capsule": [{"content": str(base)}]}, {"capsule[1].content": "DIR"})
         if certs is None:
             try:
                 certs = user_data() / "certs"
@@ -88,45 +127,123 @@ def resolve(
     server: dict[str, Any] = {}
     if listen:
         server["listen"] = [_absolute_socket(text) for text in listen]
-        flags["server.listen"] = "--listen"
+        main.flags["server.listen"] = "--listen"
     if certs is not None:
         server["certs"] = str(certs.absolute())
-        flags["server.certs"] = "--certs"
+        main.flags["server.certs"] = "--certs"
     if workers is not None:
         server["workers"] = workers
-        flags["server.workers"] = "--workers"
+        main.flags["server.workers"] = "--workers"
     # A section that is no table stays as it is: the reader says so.
-    if isinstance(given := table.setdefault("server", {}), dict):
+    if isinstance(given := main.table.setdefault("server", {}), dict):
         given |= server
+    files = _with_included(main)
     if hosts:
-        capsules = table.setdefault("capsule", [{}])
-        if isinstance(capsules, list) and len(capsules) != 1:
-            raise ConfigError(
-                (f"--host needs one capsule, but {shown_path(path)} has {len(capsules)}: write hosts there",)
-            )
-        if isinstance(capsules, list) and isinstance(capsules[0], dict):
-            capsules[0]["hosts"] = [*hosts]
-            flags["capsule[1].hosts"] = "--host"
-    return _build(table, base, source, flags)
+        _replace_hosts(files, hosts, path)
+    return _build(files)
 
 
-def _build(table: dict[str, Any], base: Path, source: Path | None, flags: Mapping[str, str]) -> Config:
-    """Read and check a table. ``flags``: key to the name under which the user gave its value."""
-    table.setdefault("capsule", [{}])
-    reader = Reader(base, flags)
-    config = Config(**reader.arguments(Sections, table), source=source and source.absolute())
-    problems = reader.problems
-    broken = [key for key, _ in problems]
-    # What follows from a mistake that is reported already is none of its own.
-    problems += [
-        (key, text) for key, text in check(config) if not any(is_within(key, start) for start in broken)
-    ]
-    if problems:
-        name = f"{shown_path(source)}: " if source else ""
+def _replace_hosts(files: list[_File], hosts: Sequence[str], path: Path) -> None:
+    count = sum(len(file.capsules) for file in files)
+    if count != 1:
         raise ConfigError(
-            tuple(f"{flag_of(key, flags) or f'{name}{key}'} {text}" for key, text in problems),
+            (f"--host needs one capsule, but {shown_path(path)} has {count}: write hosts there",)
         )
+    owner = next(file for file in files if file.capsules)
+    if isinstance(capsule := owner.capsules[0], dict):
+        capsule["hosts"] = [*hosts]
+        owner.flags["capsule[1].hosts"] = "--host"
+
+
+def _with_included(main: _File) -> list[_File]:
+    """The file, and those that it includes, each once, in the order of their names."""
+    files = [main]
+    if "include" in main.table:
+        # What is wrong with the key itself is told when the whole file is read.
+        reader = Reader(main.folder, {})
+        include = reader.arguments(Includes, {"include": main.table["include"]}).get("include", ())
+        paths = dict.fromkeys(path for pattern in include for path in _matches(pattern, main.folder))
+        own = main.path and main.path.absolute()
+        problems: list[str] = []
+        for path in paths:
+            if path == own:  # "*.toml"
+                continue
+            try:
+                files.append(_File(path, path.parent, _read(path)))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(tuple(problems))
+    if "capsule" not in main.table and not any(file.capsules for file in files):
+        main.table["capsule"] = [{}]
+    return files
+
+
+def _matches(pattern: str, folder: Path) -> list[Path]:
+    """The files that a pattern means; without wildcards, the one that must be there."""
+    import glob  # only this key needs it, and start time counts
+
+    if not glob.has_magic(pattern):
+        return [folder / pattern]
+    return [folder / name for name in sorted(glob.glob(pattern, root_dir=folder))]  # noqa: PTH207 - for root_dir
+
+
+def _build(files: list[_File]) -> Config:
+    """Read and check the tables; the first one is the main file's.
+
+    Raises:
+        ConfigError: With all mistakes.
+    """
+    main, *included = files
+    reader = Reader(main.folder, main.flags)
+    arguments = reader.arguments(Sections, main.table)
+    found = [(main, key, text) for key, text in reader.problems]
+    capsules: list[Capsule] = [*arguments.pop("capsules", ())]
+    names = [f"capsule[{number}]" for number, _ in enumerate(capsules, 1)]
+    for file in included:
+        file.before = len(capsules)
+        reader = Reader(file.folder, file.flags)
+        more = reader.arguments(Included, _without_other_sections(file, reader)).get("capsules", ())
+        found += [(file, key, text) for key, text in reader.problems]
+        capsules += more
+        names += [f"capsule[{number}] of {file.name}" for number, _ in enumerate(more, 1)]
+    config = Config(
+        **arguments,
+        capsules=tuple(capsules),
+        source=main.path and main.path.absolute(),
+        included=tuple(file.path for file in included if file.path),
+    )
+    broken = [_moved(key, file.before) for file, key, _ in found]
+    for key, text in check(config, names):
+        # What follows from a mistake that is reported already is none of its own.
+        if not any(is_within(key, start) for start in broken):
+            number = int(match[1]) if (match := _CAPSULE.match(key)) else 0
+            owner = next((file for file in reversed(included) if file.before < number), main)
+            found.append((owner, _moved(key, -owner.before), text))
+    if found:
+        raise ConfigError(tuple(file.problem(key, text) for file, key, text in found))
     return config
+
+
+def _without_other_sections(file: _File, reader: Reader) -> dict[str, Any]:
+    """The table of an included file without what may only stand in the main one, which is told."""
+    elsewhere = {info.encode_name for info in fields(Sections)} - {
+        info.encode_name for info in fields(Included)
+    }
+    reader.problems += [
+        (
+            key,
+            "cannot stand in an included file, which has only [[capsule]] sections: move it to the main one",
+        )
+        for key in file.table
+        if key in elsewhere
+    ]
+    return {key: value for key, value in file.table.items() if key not in elsewhere}
+
+
+def _moved(key: str, by: int) -> str:
+    """The key with its capsule counted in another way."""
+    return _CAPSULE.sub(lambda match: f"capsule[{int(match[1]) + by}]", key)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -161,7 +278,27 @@ def _syntax(message: str, data: bytes) -> str:
     line = int(position[1] or len(lines))
     column = int(position[2] or len(lines[-1]) + 1)
     reason = message[: position.start()]
-    return f"line {line}, column {column} is not TOML ({reason[:1].lower()}{reason[1:]}): mend that line"
+    if twice := _TOML_TWICE.match(reason):
+        return f"line {line}: {_repeated(twice[1], lines[line - 1])}"
+    found = (mend for start, mend in _TOML_MENDS if start.match(lines[line - 1], column - 1))
+    mend = next(found, "mend that line")
+    return f"line {line}, column {column} is not TOML ({reason[:1].lower()}{reason[1:]}): {mend}"
+
+
+def _repeated(names: str | None, line: str) -> str:
+    """What is there twice. ``names``: of a section, as Python writes a tuple; else ``line`` has the key."""
+    if names:
+        import ast  # only this message needs it, and start time counts
+
+        section = ".".join(ast.literal_eval(names))
+        return f"there is a section {_printable(section)} already: put the keys together in one"
+    key, equals, _ = line.partition("=")
+    what = _printable(key.strip()) if equals else "what ends here"
+    return f"{what} is there already: write it once"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else shown(text)
 
 
 def _absolute_socket(text: str) -> str:

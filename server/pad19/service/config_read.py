@@ -3,8 +3,10 @@
 Types and bounds are msgspec's; it stops at the first mistake, so the walk over the fields is ours.
 """
 
+import os
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
@@ -12,9 +14,18 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from msgspec import UNSET, Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from .config import Reads
+from .config import OneOrMore, Reads, Sections
+from .environment import expand
 
 MAX_SHOWN = 80  # characters of a value that a message repeats
+SIMILAR = 0.75  # of 1, for a key that was misspelled: "host" and "hosts", not "ports" and "certs"
+_OTHER_NAMES = {  # what other servers call it, and what it is called here
+    **dict.fromkeys(("address", "addresses", "bind", "port", "ports"), "listen"),
+    **dict.fromkeys(("dir", "directory", "folder", "path", "root"), "content"),
+    **dict.fromkeys(("domain", "domains", "host", "hostname", "hostnames", "server_name"), "hosts"),
+    "cert": "certificate",
+    "language": "lang",
+}
 
 
 class Reader:
@@ -33,73 +44,98 @@ class Reader:
 
     def arguments(self, kind: type[Struct], table: object, key: str = "") -> dict[str, Any]:
         """The arguments for ``kind``. ``key`` is where the table stands."""
+        known = {info.encode_name: info for info in fields(kind)}
+        is_table = isinstance(table, dict)
         if not isinstance(table, dict):
-            heading = "[[capsule]]" if key.endswith("]") else f"[{key}]"
+            heading = _heading(key, many=key.endswith("]"))
             self.problems.append((key, f"is {shown(table)}, but must be a table: write {heading}"))
             table = {}
-        known = {info.encode_name: info for info in fields(kind)}
         self.problems += [(_join(key, name), _unknown(name, [*known])) for name in table if name not in known]
         arguments = {}
         for name, info in known.items():
             value: Any = UNSET
+            example = Rule.of(info.type).example
+            mend = "" if example is None else f"{name} = {shown(example)}"
             if name in table:
-                value = self._value(table[name], info.type, _join(key, name))
+                value = self._value(table[name], info.type, _join(key, name), mend)
+            elif info.required and is_table:
+                self.problems.append((_join(key, name), f"is missing: write for example {mend}"))
             if value is UNSET and isinstance(info.default, Path):
                 value = self._folder / info.default
-            elif value is UNSET and _is_struct(info.type):
+            elif value is UNSET and is_struct(info.type):
                 value = info.type(**self.arguments(info.type, {}))
             if value is not UNSET:
                 arguments[info.name] = value
         return arguments
 
-    def _value(self, value: object, annotation: Any, key: str, example: object = None) -> Any:
-        """The value, or UNSET after a mistake. ``example``: of the whole field, for its parts."""
-        rule = _Rule.of(annotation)
-        if _is_struct(rule.kind) and not rule.reads:
-            return rule.kind(**self.arguments(rule.kind, value, key))
-        example = rule.example if example is None else example
+    def _value(self, value: object, annotation: Any, key: str, mend: str) -> Any:
+        """The value, or UNSET after a mistake. ``mend``: an example of the whole line."""
+        rule = Rule.of(annotation)
+        if is_struct(rule.kind) and not rule.reads:
+            return self._struct(rule.kind, value, key)
+        if rule.one_or_more and isinstance(value, str):
+            value = [value]
+        if isinstance(value, dict) and _is_repeated(rule.kind):
+            heading = _heading(key, many=True)
+            self.problems.append((key, f"is written with one bracket: write {heading}, with two brackets"))
+            return UNSET
         try:
             if get_origin(rule.kind) is tuple:
-                return self._list(convert(value, rule.whole(list[Any])), rule.kind, key, example)
+                return self._list(convert(value, rule.whole(list[Any])), rule.kind, key, mend)
             if get_origin(rule.kind) is dict:
-                return self._dict(convert(value, rule.whole(dict[Any, Any])), rule.kind, key, example)
+                return self._dict(convert(value, rule.whole(dict[Any, Any])), rule.kind, key, mend)
             if rule.reads:
-                return rule.reads.read(convert(value, str), self._folder)
+                return self._read(convert(value, str), rule.reads, key)
             return convert(value, rule.whole(rule.kind))
         except ValidationError:  # a ValueError too, but its words are about Python
             must = ""
         except ValueError as error:
             must = str(error)
         must = must if must.startswith("must ") else f"must be {rule.description}"
-        mend = "" if example is None or flag_of(key, self._flags) else f"{_name(key)} = {shown(example)}"
-        self.problems.append((key, f"is {shown(value)}, but {must}{mend and f': write for example {mend}'}"))
+        flag = flag_of(key, self._flags)
+        if flag and rule.example is not None:
+            must += f": write for example {flag} {rule.example}"
+        elif mend and not flag:
+            must += f": write for example {mend}"
+        self.problems.append((key, f"is {shown(value)}, but {must}"))
         return UNSET
 
-    def _list(self, items: list[Any], kind: Any, key: str, example: object) -> tuple[Any, ...]:
+    def _struct(self, kind: type[Struct], table: object, key: str) -> Any:
+        arguments = self.arguments(kind, table, key)
+        if any(info.required and info.name not in arguments for info in fields(kind)):
+            return UNSET
+        return kind(**arguments)
+
+    def _read(self, text: str, reads: Reads, key: str) -> object:
+        if reads.environment and not flag_of(key, self._flags):  # a shell has expanded those
+            text = expand(text, os.environ)
+        return reads.read(text, self._folder)
+
+    def _list(self, items: list[Any], kind: Any, key: str, mend: str) -> tuple[Any, ...]:
         item = get_args(kind)[0]
-        read = [self._value(part, item, f"{key}[{number}]", example) for number, part in enumerate(items, 1)]
+        read = [self._value(part, item, f"{key}[{number}]", mend) for number, part in enumerate(items, 1)]
         return () if UNSET in read else tuple(read)
 
-    def _dict(self, items: dict[Any, Any], kind: Any, key: str, example: object) -> Any:
+    def _dict(self, items: dict[Any, Any], kind: Any, key: str, mend: str) -> Any:
         left, right = get_args(kind)
         read = {
-            self._value(name, left, _join(key, name), example): self._value(
-                part, right, _join(key, name), example
-            )
+            self._value(name, left, _join(key, name), mend): self._value(part, right, _join(key, name), mend)
             for name, part in items.items()
         }
         return UNSET if UNSET in chain(read, read.values()) else read
 
 
-class _Rule(NamedTuple):
-    """What an annotation says, with ``Annotated`` and ``| None`` taken off."""
+class Rule(NamedTuple):
+    """What an annotation of `config` says, with ``Annotated`` and ``| None`` taken off."""
 
     kind: Any
     metas: tuple[Meta, ...] = ()  # from the inside out: the last one is the field's own
     reads: Reads | None = None
+    one_or_more: bool = False
 
     @classmethod
-    def of(cls, annotation: Any) -> "_Rule":
+    def of(cls, annotation: Any) -> "Rule":
+        """Take it apart."""
         if get_origin(annotation) in {Union, types.UnionType}:
             # TOML has no null, so None in a field only ever means that the key is absent.
             return cls.of(next(part for part in get_args(annotation) if part is not types.NoneType))
@@ -111,6 +147,7 @@ class _Rule(NamedTuple):
             inner.kind,
             inner.metas + tuple(note for note in notes if isinstance(note, Meta)),
             next((note for note in notes if isinstance(note, Reads)), inner.reads),
+            inner.one_or_more or OneOrMore in notes,
         )
 
     def whole(self, kind: Any) -> Any:
@@ -121,10 +158,12 @@ class _Rule(NamedTuple):
 
     @property
     def description(self) -> str:
+        """What completes "must be ..."."""
         return next(meta.description for meta in reversed(self.metas) if meta.description)
 
     @property
     def example(self) -> object:
+        """A value that is right, or None."""
         return next((meta.examples[0] for meta in reversed(self.metas) if meta.examples), None)
 
 
@@ -164,8 +203,10 @@ def _toml(value: object, depth: int = 0) -> str:
     if isinstance(value, dict):
         parts = (f"{_toml_key(name)} = {_toml(part, depth + 1)}" for name, part in value.items())
         return f"{{ {', '.join(parts)} }}"
-    # Hexadecimal numbers may be longer than str() is willing to write.
-    return hex(value) if isinstance(value, int) and value.bit_length() > 64 else str(value)
+    try:
+        return str(value)
+    except ValueError:  # longer than str() is willing to write: only a hexadecimal number can be
+        return hex(value) if isinstance(value, int) else repr(value)
 
 
 def _toml_key(name: str) -> str:
@@ -177,20 +218,50 @@ def _join(key: str, name: str) -> str:
     return f"{key}.{_toml_key(name)}" if key else _toml_key(name)
 
 
-def _name(key: str) -> str:
-    """The key as the file has it on its own line: ``hosts`` for ``capsule[2].hosts[1]``."""
-    section, _, rest = key.partition(".")
-    return (rest or section).partition("[")[0].partition(".")[0]
+def _heading(key: str, *, many: bool) -> str:
+    """The line that opens the section at a key."""
+    name = re.sub(r"\[\d+\]", "", key)
+    return f"[[{name}]]" if many else f"[{name}]"
 
 
 def _unknown(name: str, known: list[str]) -> str:
     import difflib  # only this message needs it, and start time counts
 
-    close = difflib.get_close_matches(name[:MAX_SHOWN], known, 1)
-    if close:
-        return f"is no key: did you mean {close[0]}?"
+    if places := " or ".join(_places(name, Sections)):
+        return f"is no key here: it belongs {places}"
+    close = difflib.get_close_matches(name[:MAX_SHOWN], known, 1, SIMILAR)
+    meant = _OTHER_NAMES.get(name)
+    if close or meant in known:
+        return f"is no key: did you mean {close[0] if close else meant}?"
+    if meant:
+        return f"is no key: did you mean {meant}, which belongs {' or '.join(_places(meant, Sections))}?"
     return f"is no key: remove it, or use one of {', '.join(known)}"
 
 
-def _is_struct(kind: Any) -> bool:
+def _places(name: str, kind: type[Struct], heading: str = "", key: str = "") -> Iterator[str]:
+    """Where a key or section of that name is at home: "it belongs ..."."""
+    for info in fields(kind):
+        rule = Rule.of(info.type)
+        inner = get_args(rule.kind)[0] if _is_repeated(rule.kind) else rule.kind
+        is_section = is_struct(inner) and not rule.reads
+        place = _join(key, info.encode_name)
+        opening = _heading(place, many=inner is not rule.kind)
+        if info.encode_name == name and is_section:
+            yield f"below {heading}, as {opening}" if heading else f"on its own, as {opening}"
+        elif info.encode_name == name:
+            yield f"into {heading}" if heading else "above the first section"
+        if is_section:
+            yield from _places(name, inner, opening, place)
+
+
+def is_struct(kind: Any) -> bool:
+    """Whether a kind is a section."""
     return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _is_repeated(kind: Any) -> bool:
+    """Whether a kind is a list of sections, each with two brackets."""
+    if get_origin(kind) is not tuple:
+        return False
+    rule = Rule.of(get_args(kind)[0])
+    return is_struct(rule.kind) and not rule.reads

@@ -1,6 +1,7 @@
 """Host names and addresses as a capsule's owner writes them."""
 
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from pad19.protocol.uri import normalize_host
 
@@ -30,4 +31,24 @@ def read_host(text: str) -> str:
         if prefix:
             raise ValueError("an address has no subdomains")
         return str(IPv4Address(host))
+    if any(label.startswith("-") or label.endswith("-") for label in host.split(".")):
+        raise ValueError("no registry has such a name")  # RFC 952; in requests, names are only compared
     return prefix + host
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address and no name."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def default_host(hosts: Sequence[str]) -> str:
+    """Whose certificate a client sees that names no host in the handshake: the first name's.
+
+    Clients name none where the host is an address (RFC 6066, section 3), so an address comes first
+    only where there is no name.
+    """
+    return next((host for host in hosts if not is_address(host)), hosts[0])

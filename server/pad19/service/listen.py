@@ -52,6 +52,12 @@ class Listen(Struct, frozen=True, kw_only=True):
             return ("::", "0.0.0.0")  # noqa: S104 - that is what the operator asked for
         return ("::1", "127.0.0.1") if self.host == "localhost" else (self.host,)
 
+    def has(self, place: "Listen") -> bool:
+        """Whether one address, as a socket has it, is among these."""
+        if self.path or place.path:
+            return self.path == place.path
+        return self.port == place.port and place.host in self.addresses
+
     def __str__(self) -> str:
         if self.path:
             return f"{_PREFIX}{self.path}"

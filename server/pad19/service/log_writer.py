@@ -19,6 +19,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -32,6 +33,7 @@ MAX_BUFFER = 1024 * 1024  # bytes: some 10 000 lines
 FLUSH_INTERVAL = 0.1  # seconds that lines wait for company, and between attempts while nothing gets out
 READER_TIMEOUT = 0.1  # seconds the thread waits for a reader that is slower than we are
 CLOSE_TIMEOUT = 1.0  # seconds for the last lines
+LOOK_INTERVAL = 1.0  # seconds between two looks at whether the file is still at its path
 REPORT_INTERVAL = 10.0  # seconds between two reports of lost lines
 FILE_MODE = 0o640  # addresses of visitors are not for everybody
 MAX_FILE_WRITE = 64 * 1024  # bytes
@@ -59,9 +61,11 @@ class LogWriter(trio.abc.AsyncResource):
         self._written = 0  # bytes
         self._reported = 0  # lines
         self._last_report = -math.inf
+        self._last_look = -math.inf
         self._chunk = b""  # lines on their way
         self._offset = 0  # where in the chunk to go on
         self._failing = False
+        self._lost_path = False  # no file could be opened there
         self._torn = path is not None and _ends_torn(path)
 
     def write(self, line: str) -> None:
@@ -121,6 +125,8 @@ class LogWriter(trio.abc.AsyncResource):
         """Write until nothing is left, or nothing more gets out for now."""
         if self._reopening:
             self._swap()
+        elif self._was_moved():
+            self._swap(quiet=self._lost_path)
         fd = self._fd
         if fd is None:
             return
@@ -162,25 +168,43 @@ class LogWriter(trio.abc.AsyncResource):
     def _report(self, lost: int) -> None:
         if lost > self._reported:
             LOGGER.error(
-                "access log: %d lines lost, the disk or the reader of %s is too slow or full",
-                lost - self._reported,
+                "access log: %d %s lost, the disk or the reader of %s is too slow or full",
+                count := lost - self._reported,
+                "line" if count == 1 else "lines",
                 self._name,
             )
             self._reported = lost
             self._last_report = time.monotonic()
 
-    def _swap(self) -> None:
+    def _was_moved(self) -> bool:
+        """Whether the path leads elsewhere by now: not every rotation sends a signal."""
+        now = time.monotonic()
+        if self._path is None or self._fd is None or now - self._last_look < LOOK_INTERVAL:
+            return False
+        self._last_look = now
+        try:
+            return not os.path.samestat(self._path.stat(), os.fstat(self._fd))
+        except OSError:
+            return True
+
+    def _swap(self, *, quiet: bool = False) -> None:
         self._reopening = False
         if self._path is None or self._fd is None:
             return
         try:
             fd = _open(self._path)
         except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            LOGGER.warning("access log: %s cannot be reopened (%s), the old file goes on", self._name, reason)
+            self._lost_path = True
+            if not quiet:
+                reason = os.strerror(error.errno or 0)
+                LOGGER.warning(
+                    "access log: %s cannot be reopened (%s), the old file goes on", self._name, reason
+                )
             return
-        os.close(self._fd)
-        self._fd = fd
+        self._lost_path = False
+        old, self._fd = self._fd, fd
+        with suppress(OSError):  # what it failed to write is lost; the new file is what counts
+            os.close(old)
         # The old file has a part of this line, the new one gets it whole.
         start = self._chunk.rfind(b"\n", 0, self._offset) + 1
         if self._offset < len(self._chunk):
@@ -210,6 +234,10 @@ def open_log(target: str) -> LogWriter:
         path = Path(target)
         return LogWriter(_open(path), target, path)
     except OSError as error:
+        if target == "-":
+            raise ConfigError(
+                ('log.access is "-", but standard output is closed: open it, name a file, or write "off"',)
+            ) from None
         fifo = error.errno == errno.ENXIO  # O_WRONLY | O_NONBLOCK (open(2))
         reason = "no program reads from it" if fifo else os.strerror(error.errno or 0)
         problem = (

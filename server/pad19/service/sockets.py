@@ -4,11 +4,12 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .config import Config, ConfigError
+from .config import Config, ConfigError, Forwarder
 from .listen import Listen
 
 BACKLOG = 1024  # connections that wait in the kernel, for example while descriptors are short
@@ -19,42 +20,73 @@ _NO_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 _PORT_TRIES = 10  # for a port that is free in both families, where the kernel picks it
 
 
+class Unavailable(ConfigError):
+    """Addresses cannot be had, which can be otherwise the next time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A listening socket; ``listen`` has its real port, where 0 was asked for."""
 
     listen: Listen
     socket: socket.socket
+    forwarder: Forwarder | None = None  # who connects, if not clients by themselves
+    inherited: bool = False  # systemd made it, and its path
 
     def close(self) -> None:
         """Stop listening. Closing twice is fine."""
         # The path first: once the socket is closed, somebody else may listen at that path already.
-        if self.listen.path is not None and self.socket.fileno() >= 0:
+        if self.listen.path is not None and not self.inherited and self.socket.fileno() >= 0:
             with suppress(OSError):  # what stays behind is stale, and replaced at the next start
                 self.listen.path.unlink()
         self.socket.close()
 
 
-def bind(config: Config) -> tuple[Bound, ...]:
-    """Bind everything that `server.listen` names, or nothing.
+def bind(config: Config, given: Sequence[socket.socket] = ()) -> tuple[Bound, ...]:
+    """Bind everything that the configuration names, or nothing.
+
+    ``given``: sockets that listen already. A forwarder's address among them is that forwarder's; the
+    others stand in the place of `server.listen`.
 
     Raises:
-        ConfigError: An address cannot be had. One sentence for each.
+        Unavailable: An address cannot be had. One sentence for each.
     """
-    bound: list[Bound] = []
+    bound = [_inherit(sock, config) for sock in given]
+    taken = {entry.forwarder for entry in bound}
     problems: list[str] = []
-    for listen in config.server.addresses:
+    for listen in () if given else config.addresses:
         try:
             bound += _bind(listen, optional=config.server.listen is None)
         except OSError as error:
-            problems.append(_problem(listen, error))
+            problems.append(_problem("server.listen", listen, error))
+    for forwarder in config.forwarders:
+        if forwarder in taken:
+            continue
+        try:
+            bound += [
+                replace(entry, forwarder=forwarder) for entry in _bind(forwarder.listen, optional=False)
+            ]
+        except OSError as error:
+            problems.append(_problem("forwarder.listen", forwarder.listen, error))
     if not bound and not problems:
         problems.append("server.listen: this machine has neither IPv4 nor IPv6; name an address that it has")
     if problems:
         for entry in bound:
             entry.close()
-        raise ConfigError(tuple(problems))
+        raise Unavailable(tuple(problems))
     return tuple(bound)
+
+
+def _inherit(sock: socket.socket, config: Config) -> Bound:
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        # Bytes are a name in the abstract namespace, which is written with "@".
+        listen = Listen(path=Path(name if isinstance(name, str) else f"@{os.fsdecode(name[1:])}"))
+    else:
+        listen = Listen(host=name[0], port=name[1])
+    _set_options(sock)
+    forwarder = next((entry for entry in config.forwarders if entry.listen.has(listen)), None)
+    return Bound(listen, sock, forwarder, inherited=True)
 
 
 def _bind(listen: Listen, *, optional: bool) -> list[Bound]:
@@ -116,6 +148,8 @@ def _unix(path: Path) -> socket.socket:
     try:
         _remove_stale(path)
         sock.bind(os.fspath(path))
+        # Whatever the umask is: a forwarder runs as another user, and the folder's mode says who gets here.
+        path.chmod(0o666)
         listen_on(sock)
     except BaseException:
         sock.close()
@@ -142,21 +176,28 @@ def _remove_stale(path: Path) -> None:
 
 def listen_on(sock: socket.socket) -> None:
     """Listen, with the options that connections inherit."""
+    _set_options(sock)
+    sock.listen(BACKLOG)
+
+
+def _set_options(sock: socket.socket) -> None:
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_DEFER_ACCEPT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_ACCEPT)
-    sock.listen(BACKLOG)
     sock.setblocking(False)
 
 
-def _problem(listen: Listen, error: OSError) -> str:
-    start = f'server.listen: "{listen}" cannot be listened on'
+def _problem(key: str, listen: Listen, error: OSError) -> str:
+    start = f'{key}: "{listen}" cannot be listened on'
+    other = "choose another"
+    if key == "server.listen":
+        other += ", for example with --listen localhost:1966"
     match error.errno:
         case errno.EADDRINUSE if listen.path is not None and not listen.path.is_socket():
             return f"{start}: a file is in its place; move that away, or choose another path"
         case errno.EADDRINUSE:
-            return f"{start}: another program has it; stop that one, or choose another with --listen"
+            return f"{start}: another program has it; stop that one, or {other}"
         case errno.EACCES if listen.path is None:
             return f"{start}: ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose one above"
         case errno.EADDRNOTAVAIL:
@@ -166,4 +207,4 @@ def _problem(listen: Listen, error: OSError) -> str:
         case errno.ENOENT | errno.ENOTDIR | errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{start}: {error.strerror}; the folder must exist and be writable for pad19"
         case _:
-            return f"{start}: {error.strerror}; choose another with --listen"
+            return f"{start}: {error.strerror}; {other}"

@@ -8,14 +8,14 @@ import gc
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import trio
 
-from pad19.content.mimetype import MimeTypes
-from pad19.content.static import StaticFiles
 from pad19.dispatch.admission import Admission
 from pad19.dispatch.connection import Connections, Deadlines
+from pad19.dispatch.forwarded import ForwardedListener, Forwarders
 from pad19.dispatch.listener import Listener
 from pad19.dispatch.record import Record
 from pad19.dispatch.router import Handler, Router
@@ -26,6 +26,8 @@ from pad19.tls.making import load_or_make
 from .access_log import formatter
 from .config import Capsule, Config, ConfigError
 from .descriptors import make_room
+from .handlers import handler_for
+from .hosts import default_host, is_address
 from .log_writer import LogWriter
 from .sockets import Bound
 
@@ -40,7 +42,7 @@ class Site:
     """Everything that is served: a handler and credentials for every host."""
 
     handlers: dict[str, Handler]
-    credentials: dict[str, Credentials]
+    credentials: dict[str, Credentials]  # the first are for clients that name no host
     made: frozenset[str]  # hosts whose certificate is new
 
     @classmethod
@@ -55,36 +57,38 @@ class Site:
         made: set[str] = set()
         problems: list[str] = []
         for capsule in config.capsules:
-            handler = _files(capsule)
-            for host in capsule.hosts:
-                try:
-                    credentials[host], new = _credentials(capsule, host, config)
-                except CertificateError as error:
-                    problems.append(str(error))
-                    continue
-                handlers[host] = handler
-                if new:
-                    made.add(host)
-                for warning in credentials[host].warnings:
-                    LOGGER.warning("%s", warning)
+            handlers |= dict.fromkeys(capsule.hosts, handler_for(capsule))
+        pairs = [(host, capsule) for capsule in config.capsules for host in capsule.hosts]
+        default = default_host([*handlers])
+        pairs.sort(key=lambda pair: pair[0] != default)  # what comes first is for clients without SNI
+        for host, capsule in pairs:
+            if shares_default(capsule, host, default):
+                if default in credentials:
+                    credentials[host] = credentials[default]
+                    made |= {host} if default in made else set()
+                continue
+            try:
+                credentials[host], new = _credentials(capsule, host, config)
+            except CertificateError as error:
+                problems.append(str(error))
+                continue
+            if new:
+                made.add(host)
+            for warning in credentials[host].warnings:
+                LOGGER.warning("%s", warning)
         if problems:
             raise ConfigError(tuple(dict.fromkeys(problems)))
         return cls(handlers, credentials, frozenset(made))
 
 
-def _files(capsule: Capsule) -> StaticFiles:
-    return StaticFiles(
-        capsule.content,
-        MimeTypes(capsule.mimetypes, lang=capsule.lang, charset=capsule.charset),
-        index=capsule.index,
-        listing=capsule.listing,
-        hidden=capsule.hidden,
-    )
+def shares_default(capsule: Capsule, host: str, default: str) -> bool:
+    """Whether a host is shown with the default's certificate: no client would ever see another one."""
+    return host != default and is_address(host) and capsule.certificate is None
 
 
 def _credentials(capsule: Capsule, host: str, config: Config) -> tuple[Credentials, bool]:
     if capsule.certificate is not None and capsule.key is not None:
-        return load(capsule.certificate, capsule.key, host=host), False
+        return load(capsule.certificate, capsule.key, host=host, elsewhere=True), False
     return load_or_make(host, config.server.certs)
 
 
@@ -109,23 +113,34 @@ async def serve(
     def record(entry: Record) -> None:
         log.write(line(entry))
 
-    connections = Connections(
+    connect = partial(
+        Connections,
         Contexts(site.credentials),
         Router(site.handlers),
         admission,
         Deadlines(limits.handshake_s, limits.request_s),
-        record,
     )
-    listeners = [
-        Listener(
-            bound.socket,
-            connections,
-            admission,
-            port=bound.listen.port if config.server.check_port and bound.listen.path is None else None,
-            stall=limits.stall_s,
-        )
-        for bound in sockets
-    ]
+    connections = connect(record)
+    checks = connect(lambda _: None)  # of forwarders, every two seconds
+
+    def listener_for(bound: Bound) -> Listener:
+        check_port = config.server.check_port
+        if bound.forwarder:
+            forwarders = Forwarders(bound.forwarder.networks, limits.handshake_s)
+            return ForwardedListener(
+                bound.socket,
+                connections,
+                checks,
+                admission,
+                forwarders,
+                record,
+                check_port=check_port,
+                stall=limits.stall_s,
+            )
+        port = bound.listen.port if check_port and bound.listen.path is None else None
+        return Listener(bound.socket, connections, admission, port=port, stall=limits.stall_s)
+
+    listeners = [listener_for(bound) for bound in sockets]
     make_room(limits.connections)
     gc.collect()
     gc.freeze()
@@ -143,7 +158,8 @@ async def serve(
                     await stop.wait()
                     accepting.cancel_scope.cancel()
             finally:
-                for bound in sockets:
+                for listener, bound in zip(listeners, sockets, strict=True):
+                    listener.take_rest(running)
                     bound.close()
             if admission.total:
                 LOGGER.info(

@@ -6,6 +6,7 @@ as its operator is told.
 """
 
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,6 +29,9 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}  # that TLS 1.3 signs with
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+# What to do about a pair that is of no use, if pad19 makes the pairs of the folder; or if it does not.
+RESTART = "move both files away: the next start makes a new pair"
+_REPLACE = "get a new pair where it came from"
 _DER = b"\x30"  # the first byte of a SEQUENCE: every certificate and key in DER form begins so
 
 
@@ -99,7 +103,8 @@ def normalize(host: str) -> str:
     try:
         return wildcard + normalize_host(name).removesuffix(".")
     except InvalidURI as error:
-        raise CertificateError(f"{host!r} cannot have a certificate: {error}") from error
+        why = "write a host without scheme, port and path" if {*":/"} & {*host} else error
+        raise CertificateError(f"{host!r} cannot have a certificate: {why}") from error
 
 
 def files(host: str, folder: Path) -> tuple[Path, Path]:
@@ -131,22 +136,30 @@ def hosts_in(folder: Path) -> list[str]:
 
 
 def load(
-    certificate_path: Path, key_path: Path, *, host: str | None = None, now: datetime | None = None
+    certificate_path: Path,
+    key_path: Path,
+    *,
+    host: str | None = None,
+    elsewhere: bool = False,
+    now: datetime | None = None,
 ) -> Credentials:
     """Read a certificate with its chain, leaf first, and its key; check that both can be served.
 
     Keys are RSA, ECDSA or Ed25519, as PKCS#8 or in the traditional forms. ``host``: whom the
-    certificate should cover. ``now`` (aware) is for the dates; both lead to warnings only.
+    certificate should cover; without one it is no server's. ``elsewhere``: somebody else than pad19
+    makes and renews the pair. ``now`` (aware) is for the dates, which lead to warnings only.
 
     Raises:
         CertificateError: A file is missing, unreadable, not PEM or weak, or the two do not match.
     """
-    certificates = _read_certificates(certificate_path)
-    leaf, *chain = certificates
+    ours = None if elsewhere else host
+    mend = RESTART if ours else _REPLACE
+    missing = f"make a pair with `{command('new', ours)}`" if ours else "name the file that has it"
+    leaf, *chain = _read_certificates(certificate_path, missing, mend)
     identity = identify(leaf)
     if identity.defect:
-        raise CertificateError(f"{certificate_path} cannot be served: {identity.defect}; make a new one")
-    private_key = read_key(key_path)
+        raise CertificateError(f"{certificate_path} cannot be served: {identity.defect}; {mend}")
+    private_key = read_key(key_path, mend)
     public_key = private_key.public_key()
     if leaf.public_key() != public_key:
         if any(public_key == certificate.public_key() for certificate in chain):
@@ -155,8 +168,7 @@ def load(
                 "move it to the top"
             )
         raise CertificateError(
-            f"{key_path} is not the key of {certificate_path.name}; "
-            "restore the right one, or move both away and make a new pair"
+            f"{key_path} is not the key of {certificate_path.name}; restore the right one, or {mend}"
         )
     credentials = Credentials(
         certificate=leaf,
@@ -164,19 +176,26 @@ def load(
         private_key=private_key,
         certificate_path=certificate_path,
         key_path=key_path,
-        hosts=_hosts(leaf, certificate_path),
+        hosts=_hosts(leaf, certificate_path, mend),
         identity=identity,
     )
-    return replace(credentials, warnings=tuple(_warnings(credentials, host, now or datetime.now(UTC))))
+    renewal = f"with `{command('renew', ours)}`" if ours and credentials.self_signed else "where it came from"
+    warnings = _warnings(credentials, host, renewal, now or datetime.now(UTC))
+    return replace(credentials, warnings=tuple(warnings))
 
 
-def read_key(path: Path) -> PrivateKey:
-    """The private key in a PEM file.
+def command(name: str, host: str) -> str:
+    """``pad19 cert new '*.example.org'``, to be pasted."""
+    return f"pad19 cert {name} {shlex.quote(host)}"
+
+
+def read_key(path: Path, mend: str = RESTART) -> PrivateKey:
+    """The private key in a PEM file. ``mend``: what to do if it is of no use.
 
     Raises:
         CertificateError: It is missing or cannot be used.
     """
-    data = _read_pem(path, "private key")
+    data = _read_pem(path, "private key", f"restore it, or {mend}", mend)
     try:
         key = load_pem_private_key(data, password=None)
     except TypeError as error:  # what cryptography raises for want of a password
@@ -188,35 +207,33 @@ def read_key(path: Path) -> PrivateKey:
         raise CertificateError(f"{path} holds a broken private key; restore it from a backup") from error
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA:
         raise CertificateError(
-            f"{path} is too weak: {key.key_size} bits of RSA, where {MIN_RSA} are the least; make a new key"
+            f"{path} is too weak: {key.key_size} bits of RSA, where {MIN_RSA} are the least; {mend}"
         )
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in _CURVES:
         raise CertificateError(
-            f"{path} is on the curve {key.curve.name}, which TLS 1.3 cannot use; make a new key on P-256"
+            f"{path} is on the curve {key.curve.name}, which TLS 1.3 cannot use (P-256 is best); {mend}"
         )
     if not isinstance(key, PrivateKey):
-        raise CertificateError(f"{path} is neither an RSA, ECDSA nor Ed25519 key; make a new key")
+        raise CertificateError(f"{path} is neither an RSA, ECDSA nor Ed25519 key; {mend}")
     return key
 
 
-def _read_certificates(path: Path) -> list[x509.Certificate]:
+def _read_certificates(path: Path, missing: str, mend: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_read_pem(path, "certificate"))
+        return x509.load_pem_x509_certificates(_read_pem(path, "certificate", missing, mend))
     except ValueError as error:
         raise CertificateError(f"{path} holds a broken certificate; restore it from a backup") from error
 
 
-def _read_pem(path: Path, wanted: str) -> bytes:
-    """The contents of a file that holds at least one PEM block of the wanted kind."""
+def _read_pem(path: Path, wanted: str, missing: str, mend: str) -> bytes:
+    """The contents of a file that holds at least one PEM block of the wanted kind.
+
+    ``missing`` and ``mend``: what to do if there is no such file, or nothing in it.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        mend = (
-            "make a pair with `pad19 cert new`"
-            if wanted == "certificate"
-            else "restore it, or move the certificate that belongs to it away and make a new pair"
-        )
-        raise CertificateError(f"{path} is missing; {mend}") from error
+        raise CertificateError(f"{path} is missing; {missing}") from error
     except OSError as error:
         raise _unreadable(path, error) from error
     labels = [match[1].decode("ascii") for match in _BLOCK.finditer(data)]
@@ -228,14 +245,15 @@ def _read_pem(path: Path, wanted: str) -> bytes:
             "swap the two files if they are the wrong way round"
         )
     if not data.strip():
-        raise CertificateError(f"{path} is empty; restore it, or remove the pair and make a new one")
+        raise CertificateError(f"{path} is empty; restore it, or {mend}")
     if data.startswith(_DER):
         tool = "x509" if wanted == "certificate" else "pkey"
         raise CertificateError(
             f"{path} is DER where PEM belongs; convert it with "
             f"`openssl {tool} -inform DER -in {path.name} -out {path.name}.pem`"
         )
-    raise CertificateError(f"{path} holds no {wanted} in PEM form; restore it from a backup")
+    restore = "name the file that does" if mend == _REPLACE else "restore it from a backup"
+    raise CertificateError(f"{path} holds no {wanted} in PEM form; {restore}")
 
 
 def _unreadable(path: Path, error: OSError) -> CertificateError:
@@ -263,18 +281,17 @@ def alternative_names(certificate: x509.Certificate) -> tuple[str, ...] | None:
     )
 
 
-def _hosts(certificate: x509.Certificate, path: Path) -> tuple[str, ...]:
+def _hosts(certificate: x509.Certificate, path: Path, mend: str) -> tuple[str, ...]:
     try:
         return alternative_names(certificate) or ()
     except ValueError as error:
-        raise CertificateError(f"{path} has malformed extensions; make a new one") from error
+        raise CertificateError(f"{path} has malformed extensions; {mend}") from error
 
 
-def _warnings(credentials: Credentials, host: str | None, now: datetime) -> Iterator[str]:
+def _warnings(credentials: Credentials, host: str | None, renewal: str, now: datetime) -> Iterator[str]:
     path, key_path = credentials.certificate_path, credentials.key_path
     if now > credentials.not_after:
-        mend = "with `pad19 cert renew`" if credentials.self_signed else "where it was issued"
-        yield f"{path} expired on {credentials.not_after:%Y-%m-%d}; renew it {mend}"
+        yield f"{path} expired on {credentials.not_after:%Y-%m-%d}; renew it {renewal}"
     if now < credentials.not_before:
         yield f"{path} is not valid before {credentials.not_before:%Y-%m-%d}; check the clock"
     if host is not None and not credentials.covers(normalize(host)):

@@ -4,6 +4,7 @@ Nobody is trusted or refused here. Whoever calls compares `Connection.server` wi
 the host (TOFU) before asking, since a request can be a secret. Deadlines are the caller's, too.
 """
 
+import errno
 import os
 import socket
 from ipaddress import ip_address
@@ -104,7 +105,9 @@ async def connect(
     except socket.gaierror as error:
         raise ConnectFailed(f"{where} has no address that could be found ({error.strerror})") from error
     except OSError as error:
-        raise ConnectFailed(f"{name} cannot be reached ({_reasons(error)})") from error
+        reasons = _reasons(error)
+        hint = ": is the server running?" if os.strerror(errno.ECONNREFUSED) in reasons else ""
+        raise ConnectFailed(f"{name} cannot be reached ({reasons}){hint}") from error
     connected = trio.current_time()
     stream = TLSStream(transport, context, server_side=False, server_name=_server_name(host))
     try:

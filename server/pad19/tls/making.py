@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .certificate import CertificateError, Credentials, PrivateKey, files, load, normalize, read_key
+from .certificate import CertificateError, Credentials, PrivateKey, command, files, load, normalize, read_key
 
 YEARS = 100
 MAX_COMMON_NAME = 64  # characters (RFC 5280, appendix A: ub-common-name)
@@ -52,7 +52,7 @@ def make(host: str, folder: Path, *, years: int = YEARS, now: datetime | None = 
     certificate_path, key_path = files(host, folder)
     if not _make(host, folder, years, now):
         raise CertificateError(
-            f"{certificate_path} exists already; renew it with `pad19 cert renew {host}`, "
+            f"{certificate_path} exists already; renew it with `{command('renew', host)}`, "
             f"or move it and {key_path.name} away for a new key"
         )
     return load(certificate_path, key_path, host=host, now=now)
@@ -89,7 +89,7 @@ def renew(
         CertificateError: It is not self-signed (without ``force``), or one of the files is of no use.
     """
     certificate_path, key_path = files(host, folder)
-    current = load(certificate_path, key_path, now=now)
+    current = load(certificate_path, key_path, host=host, now=now)
     if not current.self_signed and not force:
         raise CertificateError(
             f"{certificate_path} was issued by a certificate authority; renew it there, "

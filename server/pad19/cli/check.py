@@ -1,0 +1,102 @@
+"""``pad19 check``: what is wrong with a capsule, before visitors find out."""
+
+import logging
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pad19.cli import CONTEXT
+from pad19.cli.options import configured
+from pad19.service.config import ConfigError
+from pad19.service.config_load import resolve
+from pad19.service.config_read import shown_path
+
+if TYPE_CHECKING:
+    from pad19.service.check_files import Finding
+
+MAX_TOLD = 20  # lines about one file
+
+
+def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from pad19.service.schema import as_text
+
+        click.echo(as_text(), nl=False)
+        context.exit()
+
+
+@click.command(context_settings=CONTEXT)
+@configured
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of pad19.toml, for editors.",
+)
+def check(folder: Path, **arguments: Any) -> None:
+    """Check the capsule in DIR (default: this folder), and change nothing.
+
+    Exit status: 0 if all is well, 1 if pages or certificates have problems, 2 if nothing could be served.
+    """
+    # Handlers log what is found here anyway.
+    logging.getLogger("pad19").addHandler(logging.NullHandler())
+    try:
+        config = resolve(folder, **arguments)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"pad19: {problem}", err=True)
+        sys.exit(2)
+    import trio
+
+    from pad19.service.check_content import check_content
+    from pad19.service.check_machine import check_machine
+
+    ready = trio.run(check_machine, config)
+    for problem in ready.problems:
+        click.echo(f"pad19: {problem}", err=True)
+    for warning in ready.warnings:
+        click.echo(f"warning: {warning}")
+    for note in ready.notes:
+        click.echo(f"note: {note}")
+    report = trio.run(check_content, config)
+    _tell(report.findings)
+    problems = sum(not finding.is_note for finding in report.findings)
+    found = problems + len(ready.problems) + len(ready.warnings)
+    click.echo(f"{_count(report.files, 'file')}, {_count(report.links, 'link')}: {_count(found, 'problem')}")
+    sys.exit(2 if ready.problems else 1 if found else 0)
+
+
+def _tell(findings: "list[Finding]") -> None:
+    """One line for each, and not more than so many for one file."""
+    totals = Counter(finding.path for finding in findings)
+    told: Counter[str] = Counter()
+    for finding in findings:
+        path = finding.path
+        told[path] += 1
+        name = _shown(path)
+        if told[path] <= MAX_TOLD:
+            place = f"{name}:{finding.line}" if finding.line else name
+            click.echo(f"{place}: {'note: ' if finding.is_note else ''}{_printable(finding.text)}")
+        elif told[path] == totals[path]:
+            click.echo(f"{name}: and {totals[path] - MAX_TOLD} more")
+
+
+def _shown(path: str) -> str:
+    """From this folder on, if it is in there: an editor or a terminal can open it by that."""
+    here = Path.cwd()
+    full = Path(path)
+    return shown_path(full.relative_to(here) if full.is_relative_to(here) else full)
+
+
+def _printable(text: str) -> str:
+    """What pages and names hold must not play tricks with a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,166 @@
+"""What serving needs from this machine: certificates, ports, a log. Nothing is made and nothing kept."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from msgspec.structs import replace
+
+from pad19.tls.certificate import CertificateError, Credentials, files, load
+from pad19.tls.client import ConnectFailed, connect
+from pad19.tls.context import client_context
+
+from .config import Capsule, Config, ConfigError, Forwarder
+from .config_read import shown_path
+from .hosts import default_host
+from .listen import Listen
+from .sockets import bind
+from .worker import shares_default
+
+PATIENCE = 3.0  # seconds for whoever listens where we would: it may be ourselves
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Sentences without a full stop."""
+
+    problems: list[str] = field(default_factory=list)  # with these, nothing can be served
+    warnings: list[str] = field(default_factory=list)  # with these, it can, but not well
+    notes: list[str] = field(default_factory=list)
+
+
+async def check_machine(config: Config) -> Readiness:
+    """Look at everything that `pad19 serve` would open, load or make."""
+    ready = Readiness()
+    credentials = await trio.to_thread.run_sync(_check_certificates, config, ready)
+    fingerprints = {entry.fingerprint for entry in credentials.values()}
+    host = next(iter(credentials), "localhost").replace("*.", "www.", 1)
+    for part, addresses in _parts(config):
+        problems = await trio.to_thread.run_sync(_bind_problems, part)
+        if problems and await _is_ours(addresses, host, fingerprints):
+            places = ", ".join(map(str, addresses))
+            ready.notes.append(f"pad19 runs already, on {places}, with one of these certificates")
+        else:
+            ready.problems += problems
+    sockets = [*config.addresses, *(forwarder.listen for forwarder in config.forwarders)]
+    for listen in sockets:
+        if listen.path and (problem := _unix_problem(listen.path)):
+            ready.problems.append(f'"{listen}" cannot be listened on: {problem}')
+    if config.log.access not in {"-", "off"} and (problem := _file_problem(Path(config.log.access))):
+        ready.problems.append(f"log.access is {shown_path(Path(config.log.access))}, but {problem}")
+    return ready
+
+
+def _check_certificates(config: Config, ready: Readiness) -> dict[str, Credentials]:
+    """Those that can be loaded, by host."""
+    found: dict[str, Credentials] = {}
+    problems: dict[str, None] = {}  # one file can serve several hosts
+    warnings: dict[str, None] = {}
+    default = default_host([host for capsule in config.capsules for host in capsule.hosts])
+    for capsule in config.capsules:
+        for host in capsule.hosts:
+            if shares_default(capsule, host, default):
+                continue
+            try:
+                paths = _paths(capsule, host, config)
+                if paths is None:
+                    ready.notes.append(f"a certificate for {host} will be made at the first start")
+                    if problem := _folder_problem(config.server.certs):
+                        problems[f"server.certs is {shown_path(config.server.certs)}, but {problem}"] = None
+                    continue
+                found[host] = load(*paths, host=host, elsewhere=capsule.certificate is not None)
+            except CertificateError as error:
+                problems[str(error)] = None
+            else:
+                warnings |= dict.fromkeys(found[host].warnings)
+    ready.problems += problems
+    ready.warnings += warnings
+    return found
+
+
+def _paths(capsule: Capsule, host: str, config: Config) -> tuple[Path, Path] | None:
+    """Where the certificate and the key are; None if they will be made."""
+    if capsule.certificate is not None and capsule.key is not None:
+        return capsule.certificate, capsule.key
+    paths = files(host, config.server.certs)
+    return paths if os.path.lexists(paths[0]) else None
+
+
+def _parts(config: Config) -> Iterator[tuple[Config, tuple[Listen, ...]]]:
+    """A configuration for each TCP address that can be had or not by itself."""
+    server = config.server
+    if server.listen is None and config.addresses:
+        yield replace(config, forwarders=()), config.addresses
+    for listen in server.listen or ():
+        if not listen.path:
+            yield replace(config, forwarders=(), server=replace(server, listen=(listen,))), (listen,)
+    for forwarder in config.forwarders:
+        if not forwarder.listen.path:
+            yield _only(config, forwarder), (forwarder.listen,)
+
+
+def _only(config: Config, forwarder: Forwarder) -> Config:
+    return replace(config, forwarders=(forwarder,), server=replace(config.server, listen=None))
+
+
+def _bind_problems(config: Config) -> tuple[str, ...]:
+    try:
+        for bound in bind(config):
+            bound.close()
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+async def _is_ours(addresses: tuple[Listen, ...], host: str, fingerprints: set[str]) -> bool:
+    """Whether whoever listens there shows one of the certificates."""
+    for listen in addresses:
+        for address in listen.addresses:
+            local = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104 - not to listen
+            with trio.move_on_after(PATIENCE):
+                try:
+                    connection = await connect(host, listen.port, client_context(), via=(local, listen.port))
+                except ConnectFailed:
+                    continue
+                async with connection:
+                    if connection.server.fingerprint in fingerprints:
+                        return True
+    return False
+
+
+def _unix_problem(path: Path) -> str | None:
+    if os.path.lexists(path) and not path.is_socket():
+        return "a file is in its place; move that away, or choose another path"
+    if not path.parent.is_dir() or not _is_writable(path.parent):
+        return "the folder must exist and be writable for pad19"
+    return None
+
+
+def _file_problem(path: Path) -> str | None:
+    """Why a file cannot be appended to, nor be made."""
+    if path.is_dir():
+        return "that is a folder: name a file"
+    if path.exists():
+        return None if _is_writable(path) else "it cannot be written: mend that, or name another"
+    if not path.parent.is_dir():
+        return "its folder does not exist: create that, or name another"
+    return None if _is_writable(path.parent) else "its folder cannot be written: mend that, or name another"
+
+
+def _folder_problem(path: Path) -> str | None:
+    """Why nothing can be made in a folder, which may itself have to be made."""
+    existing = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not existing.is_dir():
+        return f"{shown_path(existing)} is no folder: name another"
+    return (
+        None
+        if _is_writable(existing)
+        else f"{shown_path(existing)} cannot be written: mend that, or name another"
+    )
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=_EFFECTIVE)

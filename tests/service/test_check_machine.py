@@ -1,0 +1,192 @@
+import gc
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from pad19.service import check_machine as machine
+from pad19.service.check_machine import Readiness, check_machine
+from pad19.service.config import Capsule, Config, Forwarder, Log, Server
+from pad19.service.listen import Listen
+from pad19.service.log_writer import open_log
+from pad19.service.sockets import bind
+from pad19.service.worker import Site, serve
+from pad19.tls.making import make
+from support.users import unprivileged
+
+MADE = "a certificate for localhost will be made at the first start"
+ANY = Listen(host="127.0.0.1", port=0)
+
+
+def config(
+    folder: Path,
+    *listen: Listen,
+    capsule: Capsule | None = None,
+    log: str = "off",
+    forwarders: tuple[Forwarder, ...] = (),
+) -> Config:
+    (folder / "content").mkdir(exist_ok=True)
+    return Config(
+        server=Server(listen=listen or (ANY,), certs=folder / "certs"),
+        capsules=(capsule or Capsule(content=folder / "content"),),
+        log=Log(access=log),
+        forwarders=forwarders,
+    )
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """A worker changes the garbage collector of its process; the process of the tests gets it back."""
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen]:
+    """An address that another program has, which says nothing."""
+    monkeypatch.setattr(machine, "PATIENCE", 0.1)  # seconds
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield Listen(host="127.0.0.1", port=sock.getsockname()[1])
+
+
+async def test_a_first_start_makes_a_certificate_later(tmp_path: Path) -> None:
+    settings = config(tmp_path, log=str(tmp_path / "access.log"))
+    assert await check_machine(settings) == Readiness(notes=[MADE])
+    assert names(tmp_path) == ["content"]  # nothing was made
+
+
+async def test_addresses_need_no_certificate_of_their_own(tmp_path: Path) -> None:
+    capsule = Capsule(content=tmp_path / "content", hosts=("192.0.2.1", "localhost"))
+    assert await check_machine(config(tmp_path, capsule=capsule)) == Readiness(notes=[MADE])
+
+
+async def test_certificates_that_are_there(tmp_path: Path) -> None:
+    make("localhost", tmp_path / "certs")
+    assert await check_machine(config(tmp_path)) == Readiness()
+    (tmp_path / "certs/localhost.key").unlink()
+    ready = await check_machine(config(tmp_path))
+    assert ready.problems[0].startswith(f"{tmp_path}/certs/localhost.key is missing;")
+    assert not ready.notes
+
+
+async def test_a_certificate_for_other_hosts(tmp_path: Path) -> None:
+    made = make("a.test", tmp_path / "certs")
+    capsule = Capsule(
+        hosts=("a.test", "b.test"),
+        content=tmp_path / "content",
+        certificate=made.certificate_path,
+        key=made.key_path,
+    )
+    ready = await check_machine(config(tmp_path, capsule=capsule))
+    assert ready == Readiness(
+        warnings=[f"{made.certificate_path} is for a.test, not for b.test; clients may refuse it"]
+    )
+    (tmp_path / "none").mkdir()
+    shutil.move(made.key_path, tmp_path / "none/key")
+    ready = await check_machine(config(tmp_path, capsule=capsule))
+    assert len(ready.problems) == 1  # once, not for each host
+
+
+async def test_a_port_that_another_program_has(tmp_path: Path, taken: Listen) -> None:
+    make("localhost", tmp_path / "certs")
+    with trio.fail_after(20):
+        ready = await check_machine(config(tmp_path, ANY, taken))
+    assert ready == Readiness(
+        problems=[
+            f'server.listen: "{taken}" cannot be listened on: another program has it; '
+            "stop that one, or choose another, for example with --listen localhost:1966"
+        ]
+    )
+
+
+async def test_a_port_for_forwarders(tmp_path: Path, taken: Listen) -> None:
+    make("localhost", tmp_path / "certs")
+    forwarders = (Forwarder(listen=taken), Forwarder(listen=Listen(path=tmp_path / "none/sock")))
+    ready = await check_machine(config(tmp_path, forwarders=forwarders))
+    assert [problem.partition(" cannot")[0] for problem in ready.problems] == [
+        f'forwarder.listen: "{taken}"',
+        f'"unix:{tmp_path}/none/sock"',
+    ]
+
+
+@pytest.mark.usefixtures("collector")
+async def test_a_port_that_is_ours_already(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    site = await trio.to_thread.run_sync(Site.build, settings)
+    sockets = bind(settings)
+    stop, running = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        log = open_log("off")
+        nursery.start_soon(lambda: serve(settings, site, sockets, log, stop, ready=running.set))
+        await running.wait()
+        listen = sockets[0].listen
+        ready = await check_machine(config(tmp_path, listen))
+        stop.set()
+    assert ready == Readiness(notes=[f"pad19 runs already, on {listen}, with one of these certificates"])
+
+
+async def test_the_port_is_free_afterwards(tmp_path: Path, taken: Listen) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        free = Listen(host="127.0.0.1", port=sock.getsockname()[1])
+    for _ in range(2):
+        assert await check_machine(config(tmp_path, free)) == Readiness(notes=[MADE])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", free.port))
+
+
+async def test_sockets_with_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    listen = Listen(path=path)
+    assert await check_machine(config(tmp_path, listen)) == Readiness(notes=[MADE])
+    assert names(tmp_path) == ["content"]
+    path.touch()
+    [problem] = (await check_machine(config(tmp_path, listen))).problems
+    assert problem.startswith(f'"unix:{path}" cannot be listened on: a file is in its place')
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        assert await check_machine(config(tmp_path, listen)) == Readiness(notes=[MADE])
+    assert path.is_socket()
+
+
+LOGS = [  # the file, why not
+    ("content", "that is a folder: name a file"),
+    ("none/access.log", "its folder does not exist: create that, or name another"),
+    ("closed/access.log", "its folder cannot be written: mend that, or name another"),
+    ("closed.log", "it cannot be written: mend that, or name another"),
+    ("access.log", None),
+    ("open.log", None),
+]
+
+
+@pytest.mark.parametrize(("name", "reason"), LOGS)
+async def test_the_log(name: str, reason: str | None) -> None:
+    with unprivileged() as folder:
+        (folder / "closed").mkdir(mode=0o500)
+        (folder / "closed.log").touch(mode=0o400)
+        (folder / "open.log").touch()
+        ready = await check_machine(config(folder, log=str(folder / name)))
+        assert ready.problems == ([f"log.access is {folder / name}, but {reason}"] if reason else [])
+
+
+async def test_a_folder_for_certificates_that_cannot_be_made() -> None:
+    with unprivileged() as folder:
+        (folder / "content").mkdir()
+        folder.chmod(0o500)
+        [problem] = (await check_machine(config(folder))).problems
+        assert problem == (
+            f"server.certs is {folder}/certs, but {folder} cannot be written: mend that, or name another"
+        )
+        folder.chmod(0o700)
+        (folder / "certs").touch()
+        [problem] = (await check_machine(config(folder))).problems
+        assert problem == f"server.certs is {folder}/certs, but {folder}/certs is no folder: name another"
