@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from trio.testing import MockClock, memory_stream_pair
 
 from pad19.dispatch.admission import REFUSALS
-from pad19.dispatch.connection import Deadlines
+from pad19.dispatch.connection import BUSY, TICKETS_EVERY, Deadlines
 from pad19.protocol.failure import Failure, Gone, SlowDown
 from pad19.protocol.request import Request
 from pad19.protocol.response import (
@@ -483,3 +483,13 @@ def test_failures_all_have_their_status() -> None:
     abstract = {"Failure", "CertificateFailure"}
     statuses = sorted(kind.status for kind in below(Failure) if kind.__name__ not in abstract)
     assert statuses == [40, 41, 42, 43, 44, 50, 51, 52, 53, 59, 60, 61, 62]
+
+
+def test_a_busy_server_gives_tickets_to_one_client_in_eight() -> None:
+    """Making them costs a tenth of a handshake, and they can be used more than once."""
+    there = server(hello)
+    assert all(there.connections._gives_tickets() for _ in range(100))
+    others = [there.admission.enter("192.0.2.1") for _ in range(BUSY)]
+    assert sum(there.connections._gives_tickets() for _ in range(10 * TICKETS_EVERY)) == 10
+    there.admission.leave(others[0])
+    assert there.connections._gives_tickets()

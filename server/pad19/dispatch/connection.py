@@ -28,9 +28,9 @@ from .router import Router
 LOGGER = logging.getLogger("pad19.dispatch")
 
 # Making the tickets of one session costs 20 us, a tenth of a handshake, and few clients ever use them.
-# With so many connections open only every fourth client gets some; they can be used more than once.
-BUSY = 16
-TICKETS_EVERY = 4
+# With so many connections open only every eighth client gets some; they can be used more than once.
+BUSY = 4
+TICKETS_EVERY = 8
 LINE = MAX_URI + 2  # bytes; a whole request line, and no buffer for more
 
 
