@@ -6,18 +6,31 @@ completes "must be ...", ``examples`` "write for example ...", and `Reads` turns
 file into the field's value. Checks that look at several keys are in `config_check`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from pad19.content.mimetype import normalize
-from pad19.protocol.pattern import Pattern, Template
-
-from .hosts import read_host
+from .config_values import (
+    TAG,
+    Address,
+    Count,
+    FileName,
+    FilePath,
+    Host,
+    Mimetype,
+    Network,
+    OneOrMore,
+    PathPattern,
+    Reads,
+    Seconds,
+    Suffix,
+    Switch,
+    read_glob,
+    read_inner_path,
+    read_log_target,
+    read_target,
+)
 from .listen import Listen
 
 DEFAULT_LISTEN = (Listen(host="::", port=1965), Listen(host="0.0.0.0", port=1965))  # noqa: S104 - to be found
@@ -29,115 +42,6 @@ class ConfigError(Exception):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Reads:
-    """How a string becomes a value: ``read(text, folder of the file)``.
-
-    It raises ValueError; its message, if any, is a better "must ..." than the description.
-    ``environment``: variables are expanded first. That is for what differs from machine to machine,
-    and never for what clients are shown.
-    """
-
-    read: Callable[[str, Path], object]
-    environment: bool = False
-
-
-class OneOrMore:
-    """Marks a list of strings that may also be one string."""
-
-
-def _path(text: str, folder: Path) -> Path:
-    _check_path(text)
-    return folder / text
-
-
-def _check_path(text: str) -> None:
-    if not text or "\0" in text:
-        raise ValueError
-    if text.partition("/")[0] == "~":
-        raise ValueError("must not begin with ~, which is not expanded here; ${HOME} is")
-
-
-def _log_target(text: str, folder: Path) -> str:
-    return text if text in {"-", "off"} else str(_path(text, folder))
-
-
-def _mimetype(text: str, _folder: Path) -> str:
-    return normalize(text)
-
-
-def _network(text: str, _folder: Path) -> IPv4Network | IPv6Network:
-    if "%" in text:
-        raise ValueError
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        if "host bits set" in str(error):
-            network = ip_network(text, strict=False)
-            raise ValueError(f'must begin with the first address, as "{network}" does') from None
-        raise ValueError from None  # the description says it better
-
-
-def _pattern(text: str, _folder: Path) -> str:
-    return Pattern.parse(text).text
-
-
-def _target(text: str, _folder: Path) -> str:
-    return Template.parse(text).text
-
-
-def _inner_path(text: str, _folder: Path) -> str:
-    if Template.parse(text).authority:
-        raise ValueError("must be a path, since a rewrite stays in its capsule")
-    return text
-
-
-def _glob(text: str, _folder: Path) -> str:
-    _check_path(text)
-    return text
-
-
-def _host(text: str, _folder: Path) -> str:
-    try:
-        return read_host(text)
-    except ValueError:
-        raise ValueError from None  # the description says it better
-
-
-Switch = Annotated[bool, Meta(description="true or false", examples=[True])]
-Count = Annotated[int, Meta(ge=1, le=10_000_000, description="a whole number from 1 up", examples=[64])]
-# A day is the limit because "inf" is a number in TOML: a deadline that never comes is none.
-Seconds = Annotated[
-    float, Meta(gt=0, le=86_400, description="more than 0 seconds (and at most a day)", examples=[10])
-]
-FilePath = Annotated[Path, Meta(description="a path that is not empty"), Reads(_path, environment=True)]
-Host = Annotated[
-    str,
-    Meta(description="a host name or an IP address without scheme, port and path", examples=["example.org"]),
-    Reads(_host, environment=True),
-]
-Address = Annotated[
-    Listen,
-    Meta(description='an address and a port, or "unix:" and a path', examples=["localhost:1966"]),
-    Reads(lambda text, folder: Listen.parse(text, folder), environment=True),
-]
-Network = Annotated[
-    IPv4Network | IPv6Network,
-    Meta(description='an IP address or a network such as "10.0.0.0/8"'),
-    Reads(_network, environment=True),
-]
-# "$(?!\n)": Python's "$" alone would let a newline through; JSON Schema knows no "\Z".
-FileName = Annotated[
-    str, Meta(pattern=r"^(?!\.{1,2}$)[^/\x00-\x1f]+$(?!\n)", description="the name of a file without slashes")
-]
-Suffix = Annotated[str, Meta(pattern=r"^\.[^/\s]+$(?!\n)", description="a file's ending with its dot")]
-Mimetype = Annotated[str, Meta(description="a MIME type"), Reads(_mimetype)]
-PathPattern = Annotated[
-    str, Meta(description="a path, maybe with captures", examples=["/old/{rest:path}"]), Reads(_pattern)
-]
-_TAG = r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"  # the shape of BCP 47, not its registry
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -179,7 +83,9 @@ class Log(Struct, frozen=True, kw_only=True):
     """``[log]``: the access log."""
 
     access: Annotated[
-        str, Meta(description='"-", a path or "off"', examples=["-"]), Reads(_log_target, environment=True)
+        str,
+        Meta(description='"-", a path or "off"', examples=["-"]),
+        Reads(read_log_target, environment=True),
     ] = "-"  # or "off", or an absolute path
     format: Annotated[
         Literal["common", "combined", "json"],
@@ -198,7 +104,7 @@ class Redirect(Struct, frozen=True, kw_only=True):
     target: Annotated[
         str,
         Meta(description="a path or a gemini:// URI", examples=["/new/{rest}"]),
-        Reads(_target),
+        Reads(read_target),
     ] = field(name="to")
     permanent: Switch = False
 
@@ -207,8 +113,8 @@ class Rewrite(Struct, frozen=True, kw_only=True):
     """``[[capsule.rewrite]]``: paths that are answered as if another one had been asked for."""
 
     pattern: PathPattern = field(name="from")
-    target: Annotated[str, Meta(description="a path", examples=["/new/{rest}"]), Reads(_inner_path)] = field(
-        name="to"
+    target: Annotated[str, Meta(description="a path", examples=["/new/{rest}"]), Reads(read_inner_path)] = (
+        field(name="to")
     )
 
 
@@ -238,7 +144,7 @@ class Capsule(Struct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                pattern=rf"^{_TAG}(?:,{_TAG})*$(?!\n)",
+                pattern=rf"^{TAG}(?:,{TAG})*$(?!\n)",
                 max_length=200,
                 description="language tags with commas between them",
                 examples=["en"],
@@ -312,7 +218,8 @@ class Includes(Struct, frozen=True, kw_only=True):
 
     include: Annotated[
         tuple[
-            Annotated[str, Meta(description="a path that is not empty"), Reads(_glob, environment=True)], ...
+            Annotated[str, Meta(description="a path that is not empty"), Reads(read_glob, environment=True)],
+            ...,
         ],
         OneOrMore,
         Meta(description="a path with wildcards, or a list of them", examples=["sites/*.toml"]),

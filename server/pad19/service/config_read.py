@@ -14,7 +14,8 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from msgspec import UNSET, Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from .config import OneOrMore, Reads, Sections
+from .config import Sections
+from .config_values import OneOrMore, Reads
 from .environment import expand
 
 MAX_SHOWN = 80  # characters of a value that a message repeats

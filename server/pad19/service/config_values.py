@@ -1,0 +1,124 @@
+"""The kinds of values in ``pad19.toml``: how one is read, and what is said of a wrong one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from pad19.content.mimetype import normalize
+from pad19.protocol.pattern import Pattern, Template
+
+from .hosts import read_host
+from .listen import Listen
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """How a string becomes a value: ``read(text, folder of the file)``.
+
+    It raises ValueError; its message, if any, is a better "must ..." than the description.
+    ``environment``: variables are expanded first. That is for what differs from machine to machine,
+    and never for what clients are shown.
+    """
+
+    read: Callable[[str, Path], object]
+    environment: bool = False
+
+
+class OneOrMore:
+    """Marks a list of strings that may also be one string."""
+
+
+def _path(text: str, folder: Path) -> Path:
+    _check_path(text)
+    return folder / text
+
+
+def _check_path(text: str) -> None:
+    if not text or "\0" in text:
+        raise ValueError
+    if text.partition("/")[0] == "~":
+        raise ValueError("must not begin with ~, which is not expanded here; ${HOME} is")
+
+
+def read_log_target(text: str, folder: Path) -> str:
+    return text if text in {"-", "off"} else str(_path(text, folder))
+
+
+def _mimetype(text: str, _folder: Path) -> str:
+    return normalize(text)
+
+
+def _network(text: str, _folder: Path) -> IPv4Network | IPv6Network:
+    if "%" in text:
+        raise ValueError
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        if "host bits set" in str(error):
+            network = ip_network(text, strict=False)
+            raise ValueError(f'must begin with the first address, as "{network}" does') from None
+        raise ValueError from None  # the description says it better
+
+
+def _pattern(text: str, _folder: Path) -> str:
+    return Pattern.parse(text).text
+
+
+def read_target(text: str, _folder: Path) -> str:
+    return Template.parse(text).text
+
+
+def read_inner_path(text: str, _folder: Path) -> str:
+    if Template.parse(text).authority:
+        raise ValueError("must be a path, since a rewrite stays in its capsule")
+    return text
+
+
+def read_glob(text: str, _folder: Path) -> str:
+    _check_path(text)
+    return text
+
+
+def _host(text: str, _folder: Path) -> str:
+    try:
+        return read_host(text)
+    except ValueError:
+        raise ValueError from None  # the description says it better
+
+
+Switch = Annotated[bool, Meta(description="true or false", examples=[True])]
+Count = Annotated[int, Meta(ge=1, le=10_000_000, description="a whole number from 1 up", examples=[64])]
+# A day is the limit because "inf" is a number in TOML: a deadline that never comes is none.
+Seconds = Annotated[
+    float, Meta(gt=0, le=86_400, description="more than 0 seconds (and at most a day)", examples=[10])
+]
+FilePath = Annotated[Path, Meta(description="a path that is not empty"), Reads(_path, environment=True)]
+Host = Annotated[
+    str,
+    Meta(description="a host name or an IP address without scheme, port and path", examples=["example.org"]),
+    Reads(_host, environment=True),
+]
+Address = Annotated[
+    Listen,
+    Meta(description='an address and a port, or "unix:" and a path', examples=["localhost:1966"]),
+    Reads(lambda text, folder: Listen.parse(text, folder), environment=True),
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    Meta(description='an IP address or a network such as "10.0.0.0/8"'),
+    Reads(_network, environment=True),
+]
+# "$(?!\n)": Python's "$" alone would let a newline through; JSON Schema knows no "\Z".
+FileName = Annotated[
+    str, Meta(pattern=r"^(?!\.{1,2}$)[^/\x00-\x1f]+$(?!\n)", description="the name of a file without slashes")
+]
+Suffix = Annotated[str, Meta(pattern=r"^\.[^/\s]+$(?!\n)", description="a file's ending with its dot")]
+Mimetype = Annotated[str, Meta(description="a MIME type"), Reads(_mimetype)]
+PathPattern = Annotated[
+    str, Meta(description="a path, maybe with captures", examples=["/old/{rest:path}"]), Reads(_pattern)
+]
+TAG = r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"  # the shape of BCP 47, not its registry
