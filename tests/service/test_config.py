@@ -798,7 +798,7 @@ def test_a_host_by_flag_goes_to_the_only_capsule_wherever_it_is(folder: Path) ->
 def test_reading_a_configuration_loads_little() -> None:
     program = (
         "import sys\nimport pad19.service.config_load\n"
-        "print({'trio', 'OpenSSL', 'cryptography', 'glob', 'asyncio'} & {*sys.modules})"
+        "print({'trio', 'OpenSSL', 'cryptography', 'asyncio'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
