@@ -1,3 +1,4 @@
+import codecs
 import os
 import pty
 import re
@@ -443,6 +444,7 @@ class Terminal:
         )
         os.close(theirs)
         self.seen = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode  # a read may end within a character
 
     def expect(self, text: str) -> None:
         while text not in self.seen:
@@ -452,7 +454,7 @@ class Terminal:
         data = os.read(self._ours, 4096)
         if not data:
             raise EOFError(self.seen)
-        self.seen += data.decode()
+        self.seen += self._decode(data)
 
     def type(self, text: str) -> None:
         self.seen = ""
