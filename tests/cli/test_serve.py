@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pad19.cli.serve import _announce, serve
+from pad19.cli.serve import serve
+from pad19.service.announcement import announce
 from pad19.service.config_load import resolve
-from pad19.service.sockets import bind
-from pad19.service.worker import Site
+from pad19.service.handover import Shown
 from pad19.tls.certificate import files, load
 from pad19.tls.making import make
 from support.process import (
@@ -200,7 +200,7 @@ MISTAKES: list[tuple[str, str | Callable[[Path], str], str]] = [  # what is said
     ("no TOML", "a = ", "line 2, column 5 is not TOML"),
     ("unknown key", "server.lissten = []", "server.lissten is no key: did you mean listen?"),
     ("no content", "[[capsule]]\ncontent = 'missing'", "there is no such folder: create it, or name another"),
-    ("workers", "server.workers = 2", "more workers are not possible yet"),
+    ("workers", "server.workers = 65", "server.workers is 65, but must be a whole number from 0 to 64"),
     ("log in a missing folder", "[log]\naccess = 'no/access.log'", "No such file or directory"),
     ("log is a folder", "[log]\naccess = '.'", "Is a directory"),
     ("wrong key", lambda folder: f"[[capsule]]\n{other_key(folder)}", "is not the key of a.example.crt"),
@@ -334,21 +334,19 @@ def test_an_announcement_that_nobody_reads_stops_nothing(
     tmp_path: Path, content: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = resolve(content, certs=tmp_path / "certs", listen=["127.0.0.1:0"])
-    sockets = bind(config)
+    shown = Shown("localhost", "sha256:00", "sha256:00", not_after=0.0, is_new=True)
     reader, writer = os.pipe()
     os.close(reader)
     try:
         with open(writer, "w", buffering=1, closefd=False) as stderr:
             monkeypatch.setattr("sys.stderr", stderr)
-            _announce(config, Site.build(config), sockets)
+            announce(config, [shown], [])
             with pytest.raises(BrokenPipeError):
                 stderr.flush()  # so it did try
             monkeypatch.undo()
             os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
     finally:
         os.close(writer)
-        for bound in sockets:
-            bound.close()
 
 
 # Stopping

@@ -90,14 +90,25 @@ class Serving:
         return self.addresses[0]
 
     @property
+    def workers(self) -> list[int]:
+        """The processes that serve, the oldest first."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    @property
+    def worker(self) -> int:
+        """The only one of them."""
+        [pid] = self.workers
+        return pid
+
+    @property
     def descriptors(self) -> int:
-        """How many it has open."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 - a folder of the kernel's, not a path of ours
+        """How many its worker has open."""
+        return len(os.listdir(f"/proc/{self.worker}/fd"))  # noqa: PTH208 - a folder of the kernel's, not a path of ours
 
     @property
     def memory(self) -> int:
-        """Bytes that it occupies in memory (proc(5): statm, the second number)."""
-        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        """Bytes that its worker occupies in memory (proc(5): statm, the second number)."""
+        pages = Path(f"/proc/{self.worker}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def wait_for_err(self, text: str, count: int = 1) -> None:

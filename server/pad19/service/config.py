@@ -56,8 +56,9 @@ class Server(Struct, frozen=True, kw_only=True):
     ) = None  # None: not given, so DEFAULT_LISTEN, and a machine without IPv6 is no error
     certs: Annotated[FilePath, Meta(examples=["certs"])] = Path("certs")
     workers: Annotated[
-        int, Meta(ge=1, le=1, description="1, since more workers are not possible yet", examples=[1])
+        int, Meta(ge=0, le=64, description="a whole number from 0 to 64 (0: one for each core)", examples=[1])
     ] = 1
+    watch: Switch = True  # reload when files change; SIGHUP reloads anyway
     check_port: Switch = True
 
     @property

@@ -68,15 +68,6 @@ def load(path: Path) -> Config:
     return _build(_with_included(_File(path, path.absolute().parent, _read(path))))
 
 
-def for_folder(folder: Path) -> Config:
-    """A folder without a file is itself the content, and the certificates stay outside of it.
-
-    Raises:
-        ConfigError: There is no such folder, or no place for the certificates.
-    """
-    return resolve(folder)
-
-
 def resolve(
     folder: Path,
     *,
@@ -177,6 +168,20 @@ def _with_included(main: _File) -> list[_File]:
     if "capsule" not in main.table and not any(file.capsules for file in files):
         main.table["capsule"] = [{}]
     return files
+
+
+def sources(config: Config) -> tuple[set[str], set[str]]:
+    """The files that a configuration is read from, as they are now, and the folders where more may appear."""
+    if config.source is None:
+        return set(), set()
+    folder = config.source.parent
+    files = {config.source, *config.included}
+    folders: set[Path] = set()
+    for pattern in config.include:
+        matches = _matches(pattern, folder)
+        files.update(matches)
+        folders.update(path.parent for path in (folder / pattern, *matches))
+    return {*map(os.fspath, files)}, {*map(os.fspath, folders)}
 
 
 def _matches(pattern: str, folder: Path) -> list[Path]:

@@ -4,8 +4,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,8 @@ class Bound:
     listen: Listen
     socket: socket.socket
     forwarder: Forwarder | None = None  # who connects, if not clients by themselves
-    inherited: bool = False  # systemd made it, and its path
+    inherited: bool = False  # another process made it, and its path
+    asked: Listen | None = None  # as the configuration has it; None: systemd decided
 
     def close(self) -> None:
         """Stop listening. Closing twice is fine."""
@@ -42,39 +43,88 @@ class Bound:
         self.socket.close()
 
 
-def bind(config: Config, given: Sequence[socket.socket] = ()) -> tuple[Bound, ...]:
+def bind(
+    config: Config, given: Sequence[socket.socket] = (), before: Sequence[Bound] = ()
+) -> tuple[Bound, ...]:
     """Bind everything that the configuration names, or nothing.
 
-    ``given``: sockets that listen already. A forwarder's address among them is that forwarder's; the
-    others stand in the place of `server.listen`.
+    Args:
+        config: What to listen on.
+        given: Sockets that listen already. A forwarder's address among them is that forwarder's; the
+            others stand in the place of `server.listen`.
+        before: What was bound for an earlier configuration. What both name is taken over, and so is
+            what was given then; the rest is left alone.
 
     Raises:
         Unavailable: An address cannot be had. One sentence for each.
     """
-    bound = [_inherit(sock, config) for sock in given]
-    taken = {entry.forwarder for entry in bound}
+    inherited = [_inherit(sock, config) for sock in given]
+    inherited += [
+        replace(entry, forwarder=_forwarder(entry.listen, config)) for entry in before if entry.inherited
+    ]
+    bound = [*inherited]
     problems: list[str] = []
-    for listen in () if given else config.addresses:
-        try:
-            bound += _bind(listen, optional=config.server.listen is None)
-        except OSError as error:
-            problems.append(_problem("server.listen", listen, error))
-    for forwarder in config.forwarders:
-        if forwarder in taken:
-            continue
-        try:
-            bound += [
-                replace(entry, forwarder=forwarder) for entry in _bind(forwarder.listen, optional=False)
-            ]
-        except OSError as error:
-            problems.append(_problem("forwarder.listen", forwarder.listen, error))
+    with _ports_shared(before):
+        for listen in () if inherited else config.addresses:
+            try:
+                bound += _taken_over(listen, None, before) or _bind(
+                    listen, optional=config.server.listen is None, shared=bool(before)
+                )
+            except OSError as error:
+                problems.append(_problem("server.listen", listen, error))
+        taken = {entry.forwarder for entry in inherited}
+        for forwarder in config.forwarders:
+            if forwarder in taken:
+                continue
+            try:
+                bound += _taken_over(forwarder.listen, forwarder, before) or [
+                    replace(entry, forwarder=forwarder)
+                    for entry in _bind(forwarder.listen, optional=False, shared=bool(before))
+                ]
+            except OSError as error:
+                problems.append(_problem("forwarder.listen", forwarder.listen, error))
     if not bound and not problems:
         problems.append("server.listen: this machine has neither IPv4 nor IPv6; name an address that it has")
     if problems:
-        for entry in bound:
-            entry.close()
+        close_others(bound, before)
         raise Unavailable(tuple(problems))
     return tuple(bound)
+
+
+def close_others(sockets: Sequence[Bound], kept: Sequence[Bound]) -> None:
+    """Close those that are not among ``kept``, by whatever configuration."""
+    open_still = {entry.socket for entry in kept}
+    for entry in sockets:
+        if entry.socket not in open_still:
+            entry.close()
+
+
+@contextmanager
+def _ports_shared(before: Sequence[Bound]) -> Iterator[None]:
+    """Let "0.0.0.0:1965" be bound while "127.0.0.1:1965" is in use still, by us and for a moment only.
+
+    Otherwise nobody could: a second pad19 must find the port taken.
+    """
+    sockets = [entry.socket for entry in before if entry.listen.path is None]
+    for sock in sockets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for sock in sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+
+
+def _taken_over(listen: Listen, forwarder: Forwarder | None, before: Sequence[Bound]) -> list[Bound]:
+    return [
+        replace(entry, forwarder=forwarder)
+        for entry in before
+        if entry.asked == listen and (entry.forwarder is None) == (forwarder is None)
+    ]
+
+
+def _forwarder(listen: Listen, config: Config) -> Forwarder | None:
+    return next((entry for entry in config.forwarders if entry.listen.has(listen)), None)
 
 
 def _inherit(sock: socket.socket, config: Config) -> Bound:
@@ -85,39 +135,38 @@ def _inherit(sock: socket.socket, config: Config) -> Bound:
     else:
         listen = Listen(host=name[0], port=name[1])
     _set_options(sock)
-    forwarder = next((entry for entry in config.forwarders if entry.listen.has(listen)), None)
-    return Bound(listen, sock, forwarder, inherited=True)
+    return Bound(listen, sock, _forwarder(listen, config), inherited=True)
 
 
-def _bind(listen: Listen, *, optional: bool) -> list[Bound]:
+def _bind(listen: Listen, *, optional: bool, shared: bool) -> list[Bound]:
     if listen.path is not None:
-        return [Bound(listen, _unix(listen.path))]
+        return [Bound(listen, _unix(listen.path), asked=listen)]
     tries = 1 if listen.port else _PORT_TRIES
     while True:
         tries -= 1
         try:
-            return _bind_addresses(listen, optional=optional)
+            return _bind_addresses(listen, optional=optional, shared=shared)
         except OSError as error:
             # The port that was free in one family can be taken in the other one.
             if error.errno != errno.EADDRINUSE or not tries:
                 raise
 
 
-def _bind_addresses(listen: Listen, *, optional: bool) -> list[Bound]:
+def _bind_addresses(listen: Listen, *, optional: bool, shared: bool) -> list[Bound]:
     bound: list[Bound] = []
     port = listen.port
     missing: OSError | None = None
     try:
         for address in listen.addresses:
             try:
-                sock = _tcp(address, port)
+                sock = _tcp(address, port, shared=shared)
             except OSError as error:
                 if error.errno not in _NO_FAMILY:
                     raise
                 missing = error  # a machine with one of IPv4 and IPv6 is fine
             else:
                 port = sock.getsockname()[1]
-                bound.append(Bound(Listen(host=address, port=port), sock))
+                bound.append(Bound(Listen(host=address, port=port), sock, asked=listen))
     except BaseException:
         for entry in bound:
             entry.close()
@@ -127,7 +176,7 @@ def _bind_addresses(listen: Listen, *, optional: bool) -> list[Bound]:
     return bound
 
 
-def _tcp(address: str, port: int) -> socket.socket:
+def _tcp(address: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -135,8 +184,10 @@ def _tcp(address: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             # Each family has its own socket: no "::ffff:192.0.2.1" in logs and limits.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         sock.bind((address, port))
         listen_on(sock)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except BaseException:
         sock.close()
         raise

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import trio
@@ -19,7 +20,7 @@ from pad19.dispatch.forwarded import ForwardedListener, Forwarders
 from pad19.dispatch.listener import Listener
 from pad19.dispatch.record import Record
 from pad19.dispatch.router import Handler, Router
-from pad19.tls.certificate import CertificateError, Credentials, load
+from pad19.tls.certificate import CertificateError, Credentials, files, load
 from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make
 
@@ -79,6 +80,18 @@ class Site:
         if problems:
             raise ConfigError(tuple(dict.fromkeys(problems)))
         return cls(handlers, credentials, frozenset(made))
+
+
+def certificate_files(config: Config) -> set[Path]:
+    """What `Site.build` reads."""
+    pairs = [
+        (capsule.certificate, capsule.key)
+        if capsule.certificate is not None and capsule.key is not None
+        else files(host, config.server.certs)
+        for capsule in config.capsules
+        for host in capsule.hosts
+    ]
+    return {path for pair in pairs for path in pair}
 
 
 def shares_default(capsule: Capsule, host: str, default: str) -> bool:

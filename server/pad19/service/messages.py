@@ -2,10 +2,9 @@
 
 import logging
 import sys
+from contextlib import suppress
 
-import click
-
-from pad19.service import systemd
+from . import systemd
 
 
 class _Formatter(logging.Formatter):
@@ -20,6 +19,7 @@ def set_up() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter() if _in_journal() else logging.Formatter("pad19: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of each change that it sees
 
 
 def say(line: str) -> None:
@@ -33,7 +33,10 @@ def complain(problem: str) -> None:
 
 
 def _write(line: str, level: int) -> None:
-    click.echo(systemd.prioritized(line, level) if _in_journal() else line, err=True)
+    text = systemd.prioritized(line, level) if _in_journal() else line
+    with suppress(OSError):  # nobody reads it: that is no reason not to serve
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _in_journal() -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 SCRIPT = """
 import logging, sys
-from pad19.cli import messages
+from pad19.service import messages
 messages.set_up()
 messages.say("Listening")
 messages.complain("wrong")

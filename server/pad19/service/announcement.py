@@ -1,0 +1,43 @@
+"""What a server says when it starts: what it serves, where, and with which certificates."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pad19.protocol.request import DEFAULT_PORT
+from pad19.protocol.uri import display_host
+
+from . import messages
+from .config import Config
+from .config_load import FILE_NAME
+from .handover import Shown
+from .sockets import Bound
+
+
+def announce(config: Config, certificates: Sequence[Shown], sockets: Sequence[Bound]) -> None:
+    """Say it on standard error: standard output belongs to the access log."""
+    direct = [bound for bound in sockets if not bound.forwarder]
+    ports = [bound.listen.port for bound in direct if bound.listen.path is None]
+    suffix = "" if not ports or DEFAULT_PORT in ports else f":{ports[0]}"
+    shown = {entry.host: entry for entry in certificates}
+    for capsule in config.capsules:
+        messages.say(f"Serving {capsule.content}")
+        if config.source is None:
+            messages.say(f"  (no {FILE_NAME} in {capsule.content}, so the folder itself is the content)")
+        for host in capsule.hosts:
+            certificate = shown[host]
+            until = datetime.fromtimestamp(certificate.not_after, UTC)
+            state = "made just now, " if certificate.is_new else ""
+            messages.say(f"  gemini://{display_host(host)}{suffix}/")
+            messages.say(f"    certificate  {certificate.fingerprint} ({state}valid until {until:%Y-%m-%d})")
+            messages.say(f"    public key   {certificate.key_fingerprint}")
+    places = [str(bound.listen) for bound in direct]
+    places += [f"{bound.listen} (for forwarders)" for bound in sockets if bound.forwarder]
+    if config.log.access not in {"-", "off"}:
+        messages.say(f"The access log goes to {config.log.access}.")
+    messages.say(f"Listening on {', '.join(places)}. Stop with Ctrl-C.")
+
+
+def status_line(config: Config, sockets: Sequence[Bound]) -> str:
+    """The same in one line, for ``systemctl status`` and the log."""
+    hosts = [host for capsule in config.capsules for host in capsule.hosts]
+    return f"Serving {', '.join(hosts)} on {', '.join(str(bound.listen) for bound in sockets)}"

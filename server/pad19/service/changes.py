@@ -1,0 +1,47 @@
+"""Whether a configuration, or what belongs to it, is another one than the last time it was read."""
+
+from .config import Config
+from .config_load import sources
+from .signature import Signatures, signatures
+from .watch import Watcher
+
+POLL = 10.0  # seconds between two looks at everything: events can get lost
+
+
+class Changes:
+    """Knows the files that were read, as they were then."""
+
+    def __init__(self) -> None:
+        self._config: Config | None = None
+        self._known: Signatures = {}
+        self.watcher = Watcher()
+
+    def reading(self) -> None:
+        """All is about to be read, whatever comes of it: its present state is no news later on."""
+        self._known = signatures(self._known)
+
+    def was_read(self, config: Config) -> None:
+        """A configuration was read that may come to be served."""
+        files, _ = sources(config)
+        self._known |= signatures(files - self._known.keys())
+
+    def tried(self, files: Signatures) -> None:
+        """Files were read besides, in vain."""
+        self._known |= files
+
+    def served(self, config: Config, files: Signatures) -> None:
+        """A configuration is served from now on, with files that were read besides."""
+        self._config = config
+        paths, folders = sources(config)
+        self._known = {path: self._known.get(path) for path in paths} | files
+        if config.server.watch:
+            self.watcher.look_at(self._known, folders)
+        else:
+            self.watcher.look_at((), ())
+
+    def are_there(self) -> bool:
+        """Whether it is worth reading again."""
+        if self._config is None or not self._config.server.watch:
+            return False
+        paths, _ = sources(self._config)
+        return signatures(paths | self._known.keys()) != self._known

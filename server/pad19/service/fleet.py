@@ -1,0 +1,282 @@
+"""Which workers there should be: generations that start, serve and drain.
+
+Decides only; processes, clocks and sockets are its owner's. A generation serves one configuration.
+Its first worker, the pilot, starts alone: what it cannot load or make, nobody can, and the
+certificates that it makes are there for the others. When all are ready the generation before it
+drains. When one cannot be made ready, it ends as if it had never been.
+
+A worker that dies is replaced at once, unless too many have died of late; one that gives no sign of
+life is killed, and then it has died.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+from .child import Child
+from .config import Config
+from .handover import Alive, Failed, Ready, Report, Shown
+from .signature import Signatures
+from .sockets import Bound
+
+LOGGER = logging.getLogger("pad19.service")
+
+SLOTS = 256  # workers alive at once; after many reloads most of them are draining
+START_TIMEOUT = 60.0  # seconds until a worker must be ready
+SILENCE = 10.0  # seconds without a sign of life; they come every second
+STOP_MARGIN = 5.0  # seconds that a stop takes beyond the grace period, at most: the last lines of the log
+ABORT_MARGIN = 1.0  # seconds for the last words of a worker that is told to abort
+# So many deaths of a worker in so many seconds are bad luck; more are a pattern, and each waits longer.
+FREE_DEATHS = 5
+DEATHS_WITHIN = 10.0  # seconds
+BACK_OFF = (0.1, 10.0)  # seconds: the first one, doubled each time up to the last one
+
+C = TypeVar("C", bound=Child)
+
+
+class State(Enum):
+    """What a worker is doing."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+@dataclass(slots=True, eq=False)
+class Worker(Generic[C]):
+    """One of them."""
+
+    child: C
+    generation: "Generation[C]"
+    number: int
+    slot: int
+    started: float
+    heard: float
+    state: State = State.STARTING
+    deadline: float | None = None  # killed then: it has been told to end
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Generation(Generic[C]):
+    """Workers with one configuration."""
+
+    number: int
+    config: Config
+    sockets: tuple[Bound, ...]
+    size: int  # workers
+    workers: dict[int, Worker[C]] = field(default_factory=dict)  # by number; all but those that died
+    restarts: dict[int, float] = field(default_factory=dict)  # number to time
+    deaths: deque[float] = field(default_factory=deque)  # times
+    certificates: tuple[Shown, ...] = ()
+    files: Signatures = field(default_factory=dict)  # that its workers have read
+
+
+class Owner(Protocol[C]):
+    """Whom a fleet tells what has become of a generation."""
+
+    def promoted(self, generation: Generation[C], before: Generation[C] | None) -> None:
+        """It serves, and the one before it does not."""
+
+    def abandoned(self, generation: Generation[C], problems: Sequence[str]) -> None:
+        """It will not serve. One sentence each."""
+
+
+Start = Callable[[Generation[C], int, int], C]  # generation, number, slot; may raise OSError
+
+
+class Fleet(Generic[C]):
+    """All workers. Each method is told of one event; `tick` of the time that has passed."""
+
+    def __init__(self, start: Start[C], owner: Owner[C], clock: Callable[[], float]) -> None:
+        self._start = start
+        self._owner = owner
+        self._clock = clock
+        self._count = 0
+        self._ticked = clock()
+        self.workers: list[Worker[C]] = []  # all that live
+        self.current: Generation[C] | None = None
+        self.coming: Generation[C] | None = None
+        self.replaced = 0  # workers that died while they should have served
+        self.stopping = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        return self.stopping and not self.workers
+
+    def has_room(self, size: int) -> bool:
+        """Whether a generation of so many workers can begin, and each of the living be replaced."""
+        return self.coming is None and len(self.workers) + 2 * size <= SLOTS
+
+    def begin(self, config: Config, sockets: tuple[Bound, ...], size: int) -> None:
+        """Start a generation; `Owner` is told what becomes of it."""
+        self._count += 1
+        self.coming = Generation(self._count, config, sockets, size)
+        self._launch(self.coming, 0)
+
+    def reported(self, worker: Worker[C], report: Report) -> None:
+        """A worker has said something."""
+        worker.heard = self._clock()
+        match report:
+            case Alive():
+                return
+            case Failed(problems, files):
+                worker.problems = problems
+                worker.generation.files |= files
+            case Ready(certificates, files):
+                worker.generation.files |= files
+                self._ready(worker, certificates)
+
+    def ended(self, worker: Worker[C], status: int) -> None:
+        """A worker is no more. ``status``: as `subprocess` has it."""
+        self.workers.remove(worker)
+        generation = worker.generation
+        if worker.state is State.DRAINING:
+            return
+        del generation.workers[worker.number]
+        problems = worker.problems or (f"a worker (process {worker.child.pid}) {_how(status)}",)
+        if generation is self.coming:
+            self._abandon(problems)
+        elif not self.stopping:
+            for problem in problems:
+                LOGGER.error("%s", problem)
+            self._replace(generation, worker.number)
+
+    def tick(self) -> None:
+        """Do what is due by now. To be called at least every second."""
+        now = self._clock()
+        late = now - self._ticked
+        self._ticked = now
+        if late > SILENCE / 2:  # the machine slept, or we were stopped: nobody's silence counts
+            for worker in self.workers:
+                worker.heard += late
+        for worker in [*self.workers]:
+            self._look_after(worker, now)
+        if self.current and not self.stopping:
+            for number in [number for number, at in self.current.restarts.items() if at <= now]:
+                del self.current.restarts[number]
+                self._launch(self.current, number)
+
+    def stop(self) -> None:
+        """Let everything come to its end."""
+        self.stopping = True
+        if self.coming:
+            self._abandon(("pad19 is stopping",))
+        for worker in self.workers:
+            self._drain(worker)
+
+    def hurry(self) -> None:
+        """Let it come to its end at once."""
+        for worker in self.workers:
+            worker.child.hurry()
+
+    def reopen_logs(self) -> None:
+        """Have the logs go on in new files. Who is only starting opens the new ones anyway."""
+        for worker in self.workers:
+            if worker.state is not State.STARTING:
+                worker.child.reopen_log()
+
+    def _launch(self, generation: Generation[C], number: int) -> None:
+        slot = min({*range(SLOTS)} - {worker.slot for worker in self.workers})
+        try:
+            child = self._start(generation, number, slot)
+        except OSError as error:
+            problem = f"a worker cannot be started ({error.strerror})"
+            if generation is self.coming:
+                self._abandon((problem,))
+            else:
+                LOGGER.error("%s", problem)  # noqa: TRY400 - the operator's business, not a bug
+                self._replace(generation, number)
+            return
+        now = self._clock()
+        worker = Worker(child, generation, number, slot, started=now, heard=now)
+        generation.workers[number] = worker
+        self.workers.append(worker)
+
+    def _ready(self, worker: Worker[C], certificates: tuple[Shown, ...]) -> None:
+        if worker.state is not State.STARTING:
+            return
+        worker.state = State.READY
+        generation = worker.generation
+        generation.certificates = certificates
+        if generation is not self.coming:
+            return
+        for number in range(1, generation.size) if worker.number == 0 else ():
+            if self.coming is generation:  # else one of them could not be started
+                self._launch(generation, number)
+        states = [each.state for each in generation.workers.values()]
+        if self.coming is generation and states == [State.READY] * generation.size:
+            self._promote(generation)
+
+    def _promote(self, generation: Generation[C]) -> None:
+        before, self.current, self.coming = self.current, generation, None
+        if before:
+            before.restarts.clear()
+            for worker in before.workers.values():
+                self._drain(worker)
+        self._owner.promoted(generation, before)
+
+    def _abandon(self, problems: Sequence[str]) -> None:
+        generation, self.coming = self.coming, None
+        if generation:
+            for worker in generation.workers.values():
+                self._drain(worker)
+            self._owner.abandoned(generation, problems)
+
+    def _drain(self, worker: Worker[C]) -> None:
+        if worker.state is State.DRAINING:
+            return
+        grace = worker.generation.config.limits.grace_s
+        worker.state = State.DRAINING
+        worker.deadline = self._clock() + grace + STOP_MARGIN
+        worker.child.drain()
+
+    def _look_after(self, worker: Worker[C], now: float) -> None:
+        if worker.deadline is not None:
+            if worker.deadline <= now:
+                worker.child.kill()
+            return
+        limit = START_TIMEOUT if worker.state is State.STARTING else SILENCE
+        if now - worker.heard < limit:
+            return
+        pid = worker.child.pid
+        if worker.state is State.STARTING:
+            worker.problems = (f"a worker (process {pid}) is not ready after {limit:g} s, so it was killed",)
+        else:
+            worker.problems = (
+                f"a worker (process {pid}) gave no sign of life for {limit:g} s, so it was killed",
+            )
+        worker.child.abort()
+        worker.deadline = now + ABORT_MARGIN
+
+    def _replace(self, generation: Generation[C], number: int) -> None:
+        """Start another one, now or, after too many deaths, later."""
+        self.replaced += 1
+        now = self._clock()
+        deaths = generation.deaths
+        deaths.append(now)
+        while deaths[0] < now - DEATHS_WITHIN:
+            deaths.popleft()
+        beyond = len(deaths) - FREE_DEATHS * generation.size
+        if beyond <= 0:
+            generation.restarts[number] = now
+            return
+        first, last = BACK_OFF
+        delay = min(first * 2 ** min(beyond - 1, 32), last)
+        generation.restarts[number] = now + delay
+        LOGGER.error("the next worker starts in %g s, since too many have ended", delay)
+
+
+def _how(status: int) -> str:
+    if status < 0:
+        import signal  # only this message needs the names
+
+        try:
+            return f"was ended by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"was ended by signal {-status}"
+    return f"ended with status {status}"

@@ -1,0 +1,145 @@
+"""What a supervisor gives to a worker, and what a worker tells it.
+
+An `Order` goes through memory that only the two can see; reports come back as lines of JSON through
+a pipe. Both ends are the same version of pad19: a new one is served after a restart.
+"""
+
+import os
+import pickle
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from . import shared_memory
+from .config import Config, Forwarder
+from .listen import Listen
+from .signature import Signatures
+from .sockets import Bound
+
+MAX_REPORT = 1024 * 1024  # bytes of a line: the certificates of some thousand hosts
+
+
+@dataclass(frozen=True, slots=True)
+class HandedSocket:
+    """A listening socket, by its descriptor."""
+
+    fd: int
+    listen: Listen
+    forwarder: Forwarder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything that a worker needs to know."""
+
+    config: Config
+    generation: int
+    number: int  # among the workers of its generation
+    slot: int  # in shared memory; no other living worker has the same
+    sockets: tuple[HandedSocket, ...]
+    reports: int  # descriptor to write to
+    lifeline: int  # descriptor of a pipe that ends with the supervisor
+
+    def put(self) -> int:
+        """Write it down. The descriptor is for the worker, and to be closed here afterwards."""
+        data = pickle.dumps(self)
+        fd = shared_memory.create("pad19-order", 0)
+        with open(fd, "wb", closefd=False) as file:
+            file.write(data)
+        return fd
+
+    @classmethod
+    def take(cls, fd: int) -> "Order":
+        """Read what `put` wrote, in the other process."""
+        with open(fd, "rb") as file:
+            file.seek(0)
+            order = pickle.load(file)  # noqa: S301 - from our own supervisor, which nobody else can write to
+        if not isinstance(order, cls):
+            raise TypeError(f"an Order was expected, not {type(order).__name__}")
+        return order
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What the worker must inherit."""
+        return (self.reports, self.lifeline, *(handed.fd for handed in self.sockets))
+
+    def bound(self) -> tuple[Bound, ...]:
+        """The sockets as this process's own. Closing them leaves their paths alone."""
+        return tuple(
+            Bound(handed.listen, socket.socket(fileno=handed.fd), handed.forwarder, inherited=True)
+            for handed in self.sockets
+        )
+
+
+def handed(sockets: Sequence[Bound]) -> tuple[HandedSocket, ...]:
+    """As they are written down."""
+    return tuple(HandedSocket(entry.socket.fileno(), entry.listen, entry.forwarder) for entry in sockets)
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What visitors of a host see of its certificate."""
+
+    host: str
+    fingerprint: str
+    key_fingerprint: str
+    not_after: float  # Unix time
+    is_new: bool
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """It takes connections."""
+
+    certificates: tuple[Shown, ...]
+    files: Signatures  # those that it has read and does not look at again, as they were then
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """It cannot serve this, and ends. One sentence each."""
+
+    problems: tuple[str, ...]
+    files: Signatures
+
+
+class Alive(msgspec.Struct, frozen=True, tag="alive"):
+    """Its event loop goes round."""
+
+
+Report = Ready | Failed | Alive
+
+
+def send(fd: int, report: Report) -> None:
+    """Write a report.
+
+    Raises:
+        OSError: Nobody reads it, or not now.
+    """
+    data = msgspec.json.encode(report) + b"\n"
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+class ReportReader:
+    """Reads reports from a non-blocking descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._buffer = b""
+        self._decoder = msgspec.json.Decoder(Report)
+
+    def read(self) -> Iterator[Report]:
+        """Those that have come. Whoever writes something else is cut off: it gets no more attention."""
+        while True:
+            try:
+                data = os.read(self._fd, 65536)
+            except BlockingIOError:
+                return
+            if not data or len(self._buffer) > MAX_REPORT:
+                return
+            *lines, self._buffer = (self._buffer + data).split(b"\n")
+            for line in lines:
+                try:
+                    yield self._decoder.decode(line)
+                except msgspec.DecodeError:
+                    return

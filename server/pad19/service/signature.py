@@ -1,0 +1,21 @@
+"""What tells one state of a file from another: device, inode, size and time of change of its target."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+Signature = tuple[int, int, int, int] | None  # None: it is not there
+Signatures = dict[str, Signature]  # by path
+
+
+def signatures(paths: Iterable[Path | str]) -> Signatures:
+    """As the files are now; through symbolic links."""
+    return {os.fspath(path): _signature(path) for path in paths}
+
+
+def _signature(path: Path | str) -> Signature:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

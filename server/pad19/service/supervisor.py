@@ -1,0 +1,268 @@
+"""The supervisor: keeps workers serving, and starts new ones when something has changed.
+
+A small program: no event loop but its own, no TLS, no content. It owns the listening sockets, which
+stay open whatever happens to the workers. It reads signals and what workers report, and leaves to
+`Fleet` what follows from them.
+"""
+
+import logging
+import math
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from . import systemd
+from .announcement import announce, status_line
+from .changes import POLL, Changes
+from .child import WorkerProcess
+from .config import Config, ConfigError
+from .fleet import STOP_MARGIN, Fleet, Generation
+from .sockets import Bound, Unavailable, bind, close_others
+from .watch import Watcher
+
+LOGGER = logging.getLogger("pad19.service")
+
+TICK = 1.0  # seconds between two looks at clocks, at most
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+
+
+class Supervisor:
+    """Serves a configuration, and whatever it becomes, until it is told to stop."""
+
+    def __init__(self, load: Callable[[], Config]) -> None:
+        """``load``: reads the configuration anew each time; may raise `ConfigError`."""
+        self._load = load
+        self._fleet: Fleet[WorkerProcess] = Fleet(self._start, self, time.monotonic)
+        self._changes = Changes()
+        self._selector = selectors.DefaultSelector()
+        self._sockets: tuple[Bound, ...] = ()  # those that are served
+        self._problems: tuple[str, ...] = ()  # of the start
+        self._unavailable: tuple[str, ...] = ()
+        self._reload_wanted = False
+        self._interrupts = 0
+        self._has_terminal = _has_terminal()
+
+    def run(self) -> None:
+        """Serve until stopped.
+
+        Raises:
+            Unavailable: Addresses cannot be had; nothing else is wrong.
+            ConfigError: Nothing can be served this way.
+        """
+        config = self._read()
+        try:
+            self._sockets = bind(config, _given())
+        except ConfigError as error:
+            # A worker without sockets finds what else is wrong: the operator mends all at once.
+            self._unavailable = error.problems if isinstance(error, Unavailable) else ()
+            self._problems = () if self._unavailable else error.problems
+        with self._signals():
+            try:
+                self._fleet.begin(config, self._sockets, _size(config))
+                self._loop()
+            finally:
+                for worker in self._fleet.workers:  # none, unless something went wrong here
+                    worker.child.kill()
+                close_others(self._sockets, ())
+            if self._problems:
+                raise ConfigError((*self._problems, *self._unavailable))
+            if self._unavailable:
+                raise Unavailable(self._unavailable)
+
+    # What the fleet asks and tells
+
+    def _start(self, generation: Generation[WorkerProcess], number: int, slot: int) -> WorkerProcess:
+        child = WorkerProcess(
+            generation.config, generation.sockets, generation=generation.number, number=number, slot=slot
+        )
+        self._selector.register(child, selectors.EVENT_READ)
+        return child
+
+    def promoted(
+        self, generation: Generation[WorkerProcess], before: Generation[WorkerProcess] | None
+    ) -> None:
+        """It serves; announce it, or log it if it is not the first one."""
+        if self._problems or self._unavailable:
+            self._fleet.stop()
+            return
+        status = status_line(generation.config, generation.sockets)
+        if before is None:
+            announce(generation.config, generation.certificates, generation.sockets)
+        else:
+            close_others(self._sockets, generation.sockets)
+            self._sockets = generation.sockets
+            LOGGER.info("reloaded: %s", status)
+        self._changes.served(generation.config, generation.files)
+        systemd.ready(status)
+
+    def abandoned(self, generation: Generation[WorkerProcess], problems: Sequence[str]) -> None:
+        """The one before it goes on; if there is none, that was all."""
+        if self._fleet.stopping:
+            return
+        if self._fleet.current is None:
+            self._problems += tuple(problems)
+            self._fleet.stop()
+        else:
+            close_others(generation.sockets, self._sockets)
+            self._changes.tried(generation.files)
+            self._not_reloaded(problems)
+
+    # Reload
+
+    def _read(self) -> Config:
+        self._changes.reading()
+        config = self._load()
+        self._changes.was_read(config)
+        return config
+
+    def _reload(self) -> None:
+        current = self._fleet.current
+        if current is None or self._fleet.stopping:
+            return
+        systemd.reloading()
+        try:
+            config = self._read()
+            if not self._fleet.has_room(_size(config)):
+                self._reload_wanted = True  # when something has ended
+                return
+            sockets = bind(config, before=self._sockets)
+        except ConfigError as error:
+            self._not_reloaded(error.problems)
+            return
+        self._fleet.begin(config, sockets, _size(config))
+
+    def _not_reloaded(self, problems: Sequence[str]) -> None:
+        current = self._fleet.current
+        for problem in problems:
+            LOGGER.error("%s", problem)
+        LOGGER.error("not reloaded: what was served before is served still")
+        if current:
+            systemd.ready(f"{status_line(current.config, self._sockets)} (the last reload failed)")
+
+    # The loop
+
+    def _loop(self) -> None:
+        watchdog = systemd.watchdog_interval()
+        fed = looked = time.monotonic()
+        while not self._fleet.is_done:
+            for key, _ in self._selector.select(min(TICK, watchdog or TICK)):
+                source = key.fileobj
+                if isinstance(source, WorkerProcess):
+                    self._listen_to(source)
+                elif isinstance(source, Watcher):
+                    source.clear()
+                    looked = -math.inf
+                elif isinstance(source, socket.socket):
+                    self._obey(source)
+            self._bury()
+            self._fleet.tick()
+            now = time.monotonic()
+            if now - looked >= POLL and self._fleet.coming is None:
+                looked = now
+                self._reload_wanted |= self._changes.are_there()
+            if self._reload_wanted and self._fleet.coming is None:
+                self._reload_wanted = False
+                self._reload()
+            if watchdog and now - fed >= watchdog / 2:
+                systemd.still_alive()
+                fed = now
+
+    def _listen_to(self, child: WorkerProcess) -> None:
+        for worker in self._fleet.workers:
+            if worker.child is child:
+                for report in child.reports():
+                    self._fleet.reported(worker, report)
+
+    def _bury(self) -> None:
+        for worker in [*self._fleet.workers]:
+            child = worker.child
+            status = child.poll()
+            if status is None:
+                continue
+            self._listen_to(child)  # its last words
+            self._selector.unregister(child)
+            child.close()
+            self._fleet.ended(worker, status)
+
+    # Signals
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have signals wake the loop, which reads them one by one."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            before = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+            self._outlives_terminal = before[signal.SIGHUP] is signal.SIG_IGN  # nohup
+            wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+            self._selector.register(ours, selectors.EVENT_READ)
+            self._selector.register(self._changes.watcher, selectors.EVENT_READ)
+            try:
+                yield
+            except BaseException:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                raise
+            finally:
+                # After a stop, whatever comes until the process ends is too late, and still ignored.
+                signal.set_wakeup_fd(wakeup)
+                self._selector.close()
+
+    def _obey(self, wakeups: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            for number in wakeups.recv(4096):
+                self._obey_signal(signal.Signals(number))
+
+    def _obey_signal(self, number: signal.Signals) -> None:
+        match number:
+            case signal.SIGHUP if not self._terminal_is_gone():
+                self._reload_wanted = True
+            case signal.SIGTERM | signal.SIGINT | signal.SIGHUP:
+                self._interrupts += number == signal.SIGINT
+                if self._interrupts > 1:
+                    self._fleet.hurry()
+                self._stop()
+            case signal.SIGUSR1:
+                self._fleet.reopen_logs()
+
+    def _stop(self) -> None:
+        if self._fleet.stopping:
+            return
+        grace = max((worker.generation.config.limits.grace_s for worker in self._fleet.workers), default=0)
+        systemd.stopping(grace + STOP_MARGIN, "Stopping: open connections may finish")
+        # Workers have them still, and take what waits there before they let go.
+        close_others(self._sockets, ())
+        self._fleet.stop()
+
+    def _terminal_is_gone(self) -> bool:
+        return self._has_terminal and not self._outlives_terminal and not _has_terminal()
+
+
+def _size(config: Config) -> int:
+    return config.server.workers or len(os.sched_getaffinity(0))
+
+
+def _given() -> list[socket.socket]:
+    try:
+        return [sock for _, sock in systemd.activated()]
+    except systemd.ActivationError as error:
+        raise ConfigError((str(error),)) from None
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """The wakeup descriptor has it."""

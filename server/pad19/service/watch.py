@@ -1,0 +1,94 @@
+"""Notices that files change: their folders are watched by watchfiles, in a thread.
+
+It says that something has happened, not what: whoever is told compares `signatures`. So nothing is
+lost when events are, as on network file systems, and nothing happens twice.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+LOGGER = logging.getLogger("pad19.service")
+
+QUIET = 300  # milliseconds without another change, so that an rsync in progress is one change
+PATIENCE = 5000  # milliseconds until a change counts though there are more and more of them
+
+
+class Watcher:
+    """Readable, as a file descriptor, when one of the files or folders may have changed."""
+
+    def __init__(self, *, quiet: int = QUIET) -> None:
+        """``quiet``: milliseconds."""
+        self._quiet = quiet
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._watched: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+        self._stop = threading.Event()
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._read
+
+    def look_at(self, files: Iterable[str], folders: Iterable[str]) -> None:
+        """Watch these from now on: files, which need not be there, and whatever is in folders."""
+        names = _names(files)
+        watched = (frozenset(names), frozenset(folders))
+        if watched == self._watched:
+            return
+        self._watched = watched
+        self._stop.set()
+        self._stop = threading.Event()
+        parents = {os.path.dirname(name) for name in names}  # noqa: PTH120 - strings are what watchfiles takes
+        roots = [path for path in sorted(parents | watched[1]) if os.path.isdir(path)]  # noqa: PTH112 - likewise
+        if roots:
+            arguments = (roots, *watched, self._stop)
+            threading.Thread(target=self._run, args=arguments, name="watch", daemon=True).start()
+
+    def clear(self) -> None:
+        """Forget what has happened."""
+        with suppress(BlockingIOError):
+            while os.read(self._read, 4096):
+                pass
+
+    def close(self) -> None:
+        """Watch nothing more."""
+        self._stop.set()
+
+    def _run(
+        self, roots: list[str], names: frozenset[str], folders: frozenset[str], stop: threading.Event
+    ) -> None:
+        from watchfiles import watch  # here, so that nobody waits for it at the start
+
+        def matters(_change: object, path: str) -> bool:
+            return path in names or os.path.dirname(path) in folders  # noqa: PTH120 - likewise
+
+        try:
+            for _ in watch(
+                *roots,
+                watch_filter=matters,
+                debounce=PATIENCE,
+                step=self._quiet,
+                stop_event=stop,
+                recursive=False,
+                ignore_permission_denied=True,
+            ):
+                with suppress(BlockingIOError):  # it is full of news already
+                    os.write(self._write, b"!")
+        except (OSError, RuntimeError) as error:  # inotify has its limits
+            LOGGER.warning("changes of files are noticed late, since they cannot be watched (%s)", error)
+
+
+def _names(files: Iterable[str]) -> set[str]:
+    """The paths at which something changes when one of the files does: a link, and what it leads to."""
+    names: set[str] = set()
+    for file in files:
+        path = Path(file)
+        names.add(file)
+        with suppress(OSError, RuntimeError):
+            names.add(os.fspath(path.parent.resolve() / path.name))
+            names.add(os.fspath(path.resolve()))
+    return names

@@ -1,0 +1,121 @@
+"""The process around a worker: what its supervisor hands over, signals, signs of life.
+
+Started as ``python -m pad19.service.worker_process FD`` by `child.WorkerProcess` alone. SIGTERM drains
+it, SIGQUIT ends it at once, SIGUSR1 has the log go on in a new file. It does not outlive its
+supervisor.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+
+import trio
+
+from . import messages
+from .config import ConfigError
+from .handover import Alive, Failed, Order, Ready, Shown, send
+from .log_writer import LogWriter, open_log
+from .signature import Signatures, signatures
+from .worker import Site, certificate_files, serve
+
+HEARTBEAT = 1.0  # seconds
+
+
+def main() -> None:
+    """Serve until told to drain."""
+    # Until trio runs, SIGTERM ends the process as it ends any other.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    order = Order.take(int(sys.argv[1]))
+    for fd in order.descriptors:
+        os.set_inheritable(fd, False)
+    _die_with(order.lifeline)
+    messages.set_up()
+    problems: list[str] = []
+    files = signatures(certificate_files(order.config))
+    try:
+        log = open_log(order.config.log.access)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        site = Site.build(order.config)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        send(order.reports, Failed(tuple(problems), files))
+        sys.exit(1)
+    if site.made:  # by us just now, which is no change
+        files = signatures(files)
+    trio.run(_run, order, site, log, files)
+
+
+def _die_with(lifeline: int) -> None:
+    """Have the kernel end this process when the other end of a pipe is closed, whatever it is doing then.
+
+    SIGIO (fcntl(2), O_ASYNC) ends a process that does not handle it.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        if not os.read(lifeline, 1):  # it was closed before the kernel watched it
+            sys.exit(1)
+
+
+async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> None:
+    stop, stop_now = trio.Event(), trio.Event()
+    _obey_signals(stop, stop_now, log)
+
+    def ready() -> None:
+        send(order.reports, Ready(_shown(site), files))
+        os.set_blocking(order.reports, False)
+        background.start_soon(_give_signs_of_life, order.reports)
+
+    async with trio.open_nursery() as background:
+        await serve(order.config, site, order.bound(), log, stop, stop_now, ready=ready)
+        background.cancel_scope.cancel()
+
+
+def _obey_signals(stop: trio.Event, stop_now: trio.Event, log: LogWriter) -> None:
+    """Let signals set events until the process ends.
+
+    Not `trio.open_signal_receiver`: one that comes while we leave would get through to Python, which
+    prints a traceback.
+    """
+    token = trio.lowlevel.current_trio_token()
+    work = {signal.SIGTERM: stop.set, signal.SIGQUIT: stop_now.set, signal.SIGUSR1: log.reopen}
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(work[signal.Signals(number)], idempotent=True)
+            if number == signal.SIGQUIT:
+                token.run_sync_soon(stop.set, idempotent=True)
+
+    for number in work:
+        signal.signal(number, handle)
+
+
+async def _give_signs_of_life(reports: int) -> None:
+    while True:
+        with suppress(OSError):  # its reader is busy, or gone, and then we are soon
+            send(reports, Alive())
+        await trio.sleep(HEARTBEAT)
+
+
+def _shown(site: Site) -> tuple[Shown, ...]:
+    return tuple(
+        Shown(
+            host,
+            credentials.fingerprint,
+            credentials.key_fingerprint,
+            credentials.not_after.timestamp(),
+            host in site.made,
+        )
+        for host, credentials in site.credentials.items()
+    )
+
+
+if __name__ == "__main__":
+    main()
