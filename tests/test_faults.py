@@ -12,22 +12,27 @@ import ssl
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from pad19.content.static import StaticFiles
 from pad19.dispatch.router import Router
 from pad19.protocol.client import Client
 from pad19.protocol.failure import Failure
-from pad19.protocol.request import RequestReader
+from pad19.protocol.request import MAX_URI, RequestReader
 from pad19.protocol.response import header
-from support.cases import CASES, HOSTS, SECRET, make_root
+from support.cases import CASES, HOSTS, INDEX, SECRET, make_root
 from support.process import (
     CHUNK,
+    PATIENCE,
+    Address,
     Serving,
     connect_socket,
     connect_tls,
@@ -36,7 +41,7 @@ from support.process import (
     read_rest,
     serving,
 )
-from support.server import ask_in_memory, static_server
+from support.server import stdlib_context
 
 PAGE = b"20 text/gemini\r\n# Pad 19\n"
 LARGE = 32 * 1024 * 1024  # bytes: more than the kernel's buffers take
@@ -307,7 +312,7 @@ def test_no_descriptors_left(folder: Path) -> None:
         server.records(1)
         free = 10
         limit = server.descriptors + free
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        resource.prlimit(server.worker, resource.RLIMIT_NOFILE, (limit, limit))
         socks = [crowd.enter_context(connect_socket(server.address)) for _ in range(2 * free)]
         for sock in socks:
             sock.sendall(b"\x16")  # so that it is handed over
@@ -329,30 +334,85 @@ def test_no_descriptors_left(folder: Path) -> None:
 
 
 SEED = 1965
+ASKED = 20_000
+CLIENTS = 4  # that ask at the same time
 PIECES = [
     b"gemini://", b"localhost", b":1965", b"/", b"..", b"%2e", b"%00", b"%ff", b"?", b"#", b"@", b"[", b"::1",
     b"]", b"\r", b"\n", b"\r\n", b"\0", b"\xff", b"\xc3\xa9", b"a.txt", b"docs", b"//", b";size=3",
     b"titan:", b" ",
 ]  # fmt: skip
+LIMITED = MAX_URI + 1  # bytes that the server waits behind for CRLF, or its LF
 
 
-def anything(count: int) -> Iterator[bytes]:
+def anything(chance: random.Random) -> Iterator[bytes]:
     """Random bytes; pieces of requests in any order; and whole requests, some with bytes changed."""
-    chance = random.Random(SEED)  # noqa: S311 - the same every time
     requests = [case.request for case in CASES if len(case.request) < 2000]
-    for number in range(count):
-        match number % 3:
-            case 0:
-                text = chance.randbytes(chance.randrange(60))
-            case 1:
-                text = b"".join(chance.choices(PIECES, k=chance.randrange(12)))
-            case _:
-                changed = bytearray(chance.choice(requests))
-                for _ in range(chance.randrange(4)):
-                    if changed:
-                        changed[chance.randrange(len(changed))] = chance.randrange(256)
-                text = bytes(changed)
-        yield text + b"\r\n"
+    while True:
+        yield chance.randbytes(chance.randrange(60))
+        yield b"".join(chance.choices(PIECES, k=chance.randrange(12)))
+        changed = bytearray(chance.choice(requests))
+        for _ in range(chance.randrange(4)):
+            if changed:
+                changed[chance.randrange(len(changed))] = chance.randrange(256)
+        yield bytes(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one client sends."""
+
+    number: int
+    data: bytes
+    closes: bool  # behind it; else the client waits
+
+    def __str__(self) -> str:
+        return f"seed {SEED}, number {self.number}: {self.data!r}{' and FIN' * self.closes}"
+
+    @property
+    def is_answered(self) -> bool:
+        """Is there a line, or too much of one?"""
+        return b"\r\n" in self.data or len(self.data) > LIMITED
+
+
+def anything_at(port: int) -> Iterator[Sent]:
+    """The same for a server at that port: some lines with no end, some far too long, some both."""
+    chance = random.Random(SEED)  # noqa: S311 - the same every time
+    for number, text in enumerate(islice(anything(chance), ASKED)):
+        data = re.sub(rb"(?<=//localhost)(?=[/?\r])", b":%d" % port, text)
+        if chance.randrange(16) == 0:
+            data += b"/" + chance.randbytes(chance.randrange(LIMITED, 40_000))
+        if closes := chance.randrange(4) == 0:
+            data = data.removesuffix(b"\r\n")
+        elif len(data) <= LIMITED or chance.randrange(2):
+            data += b"\r\n"
+        yield Sent(number, data, closes)
+
+
+def answer(address: Address, context: ssl.SSLContext, sent: Sent) -> int | None:
+    """The status of the answer, which is one; None: dropped."""
+    try:
+        with connect_tls(address, context) as stream:
+            stream.sendall(sent.data)
+            if sent.closes:
+                socket.socket.shutdown(stream, socket.SHUT_WR)
+            heard = read_rest(stream)
+    except OSError as error:  # a timeout above all
+        raise AssertionError(str(sent)) from error
+    if not sent.is_answered:
+        assert heard.received == b"", str(sent)
+        return None
+    assert heard.clean, str(sent)
+    return check(heard.received, str(sent))
+
+
+def open_connections(address: Address) -> int:
+    """To there, from the server's side, as the kernel counts them (proc(5): net/tcp)."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    over = {"0A", "06"}  # LISTEN, and TIME_WAIT: only the kernel knows of those any more
+    return sum(
+        local.endswith(f":{address[1]:04X}") and state not in over
+        for _, local, _, state, *_ in map(str.split, lines)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -362,13 +422,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def check(received: bytes) -> tuple[int, bytes]:
-    """Status and body of an answer that is one."""
-    found = re.fullmatch(rb"(20|31|51|53|59) [^\r\n]{0,1024}\r\n(.*)", received, re.DOTALL)
-    assert found, received
-    assert not found[2] or found[1] == b"20"
-    assert SECRET not in received
-    return int(found[1]), found[2]
+def check(received: bytes, asked: str) -> int:
+    """The status of an answer that is one."""
+    found = re.fullmatch(rb"(20|31|51|53|59) [^\r\n]{1,1024}\r\n(.*)", received, re.DOTALL)
+    assert found, (asked, received)
+    assert not found[2] or found[1] == b"20", asked
+    assert SECRET not in received, asked
+    return int(found[1])
 
 
 async def test_20_000_requests_of_any_kind(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -376,37 +436,43 @@ async def test_20_000_requests_of_any_kind(root: Path, caplog: pytest.LogCapture
     client = Client("192.0.2.1", 50000, "localhost", "TLSv1.3", None)
     before = descriptors()
     statuses = set()
-    for text in anything(20_000):
+    chance = random.Random(SEED)  # noqa: S311 - the same every time
+    for number, text in enumerate(islice(anything(chance), ASKED)):
         try:
-            request = RequestReader(client).receive(text)
+            request = RequestReader(client).receive(text + b"\r\n")
             assert request
             response = await router.handler(request, 1965)(request)
             assert isinstance(response.body, bytes)
             received = header(response.status, response.meta) + response.body
         except Failure as failure:
             received = header(failure.status, str(failure))
-        statuses.add(check(received)[0])
+        statuses.add(check(received, f"seed {SEED}, number {number}: {text!r}"))
     assert statuses == {20, 31, 51, 53, 59}  # so they were not all alike
     assert not caplog.records
     assert descriptors() == before
 
 
-async def test_2_000_of_them_over_tls(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    server = static_server(root, HOSTS)
-    tasks = trio.lowlevel.current_statistics().tasks_living
-    before = descriptors()
-    for text in anything(2_000):
-        answer = await ask_in_memory(server, [text], address="192.0.2.1")
-        assert answer.clean
-        status, body = check(answer.received)
-        record = server.records.pop()
-        assert (record.status, record.bytes_sent) == (status, len(body))
-        assert bool(record.reason) == (status == 59 or record.reason == "not found")
-        assert not server.records
-        assert server.admission.total == 0
-    assert not caplog.records
-    assert descriptors() == before
-    assert trio.lowlevel.current_statistics().tasks_living == tasks
+@pytest.mark.timeout(180)
+def test_20_000_requests_over_the_wire(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "pad19.toml").write_text(
+        f"{CONFIGURATION}[[capsule]]\nhosts = {[*HOSTS]}\ncontent = '{root}'\n".replace(
+            f"_s = {LIMIT}", f"_s = {PATIENCE}"
+        )
+    )
+    with serving(tmp_path, home=tmp_path) as server, ThreadPoolExecutor(CLIENTS) as clients:
+        address = server.address
+        honest = gemini(address)
+        assert fetch(address, honest).status == 20
+        server.records(1)
+        before = (server.descriptors, open_connections(address), server.err)
+        ask = partial(answer, address, stdlib_context())
+        statuses = Counter(clients.map(ask, anything_at(address[1])))
+        assert statuses.keys() == {None, 20, 31, 51, 53, 59}  # so they were not all alike
+        assert fetch(address, honest).received == b"20 text/gemini\r\n" + INDEX
+        records = server.records(1 + ASKED + 1)
+        assert Counter(record["status"] for record in records[1:-1]) == statuses
+        assert len(records) == 1 + ASKED + 1
+        assert (server.descriptors, open_connections(address), server.err) == before
 
 
 def descriptors() -> int:

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from support.server import stdlib_context
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 SHIPPED = Path(__file__).parents[1] / "deploy/haproxy.cfg"
 CLIENTS = 6  # that ask at the same time
-LOAD = 0.7  # seconds before and after something happens under load
+LOAD = 300  # requests before and after something happens under load
 SIZE = 32 * 1024 * 1024  # bytes: more than the kernel's buffers and HAProxy's take
 CONFIGURATION = """
 [[forwarder]]
@@ -57,19 +57,12 @@ class Forwarding:
         table = csv.DictReader(self.command("show stat").lstrip("# ").splitlines())
         return {row["svname"]: row[column] for row in table if row["svname"] in self.servers}
 
-    def wait(self, column: str, is_right: Callable[[dict[str, str]], bool]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not is_right(states := self.states(column)):
-            assert time.monotonic() < end, states
-            time.sleep(0.02)  # HAProxy has no way to say when
-
-    def records(self, count: int) -> list[dict[str, str]]:
-        """The access logs of both, when they have so many lines together."""
-        end = time.monotonic() + PATIENCE
-        while sum(server.out.count("\n") for server in self.servers.values()) < count:
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        return [record for server in self.servers.values() for record in server.records(0)]
+    def records(self) -> list[dict[str, str]]:
+        """The access logs of both, when all has been logged that was forwarded until now."""
+        counts = self.states("stot")
+        return [
+            record for name, server in self.servers.items() for record in server.records(int(counts[name]))
+        ]
 
 
 @contextmanager
@@ -87,7 +80,9 @@ def forwarding(folder: Path, *changes: tuple[str, str]) -> Iterator[Forwarding]:
         front = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         text = SHIPPED.read_text()
         for old, new in (
-            ("    log /dev/log local0\n", ""),
+            # On its standard error, from where we learn that it is ready.
+            ("    log /dev/log local0\n", "    log stderr format raw local0\n"),
+            ("    option dontlognull\n", "    option dontlognull\n    option log-health-checks\n"),
             ("/run/haproxy/admin.sock mode", f"{admin} mode"),
             (":::1965 v4v6", f"fd@{front.fileno()}"),
             ("maxconn 10000", "maxconn 100"),  # what the system allows, wherever this runs
@@ -102,17 +97,15 @@ def forwarding(folder: Path, *changes: tuple[str, str]) -> Iterator[Forwarding]:
         path = folder / "haproxy.cfg"
         path.write_text(text)
         process = subprocess.Popen(
-            [str(HAPROXY), "-db", "-f", path], pass_fds=[front.fileno()], stderr=subprocess.PIPE, text=True
+            [str(HAPROXY), "-db", "-f", path], pass_fds=[front.fileno()], stderr=subprocess.PIPE
         )
-        stack.callback(end, process)
-        there = Forwarding(front.getsockname(), admin, servers)
-        limit = time.monotonic() + PATIENCE
-        while not admin.is_socket():
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            assert time.monotonic() < limit
-            time.sleep(0.02)
-        there.wait("check_status", lambda states: set(states.values()) == {"L7OK"})
-        yield there
+        haproxy = Serving(process)
+        stack.callback(end, process, haproxy)
+        for name in servers:
+            haproxy.wait_for_err(
+                f"Health check for server pad19/{name} succeeded, reason: Layer7 check passed"
+            )
+        yield Forwarding(front.getsockname(), admin, servers)
 
 
 def place(server: Serving) -> str:
@@ -120,9 +113,10 @@ def place(server: Serving) -> str:
     return str(found)
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate(timeout=PATIENCE)
+def end(process: subprocess.Popen[bytes], haproxy: Serving) -> None:
+    with process:
+        process.kill()
+        haproxy.wait()
 
 
 def request(there: Forwarding, source: str, path: str) -> ssl.SSLSocket:
@@ -147,11 +141,23 @@ def ask(there: Forwarding, source: str) -> int | None:
     return answer.status if answer.clean else None
 
 
-@dataclass
 class Load:
     """Requests of many clients at once: when each was begun, and its status."""
 
-    asked: list[tuple[float, int | None]]
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, int | None]] = []
+        self._changed = threading.Condition()
+
+    def add(self, begun: float, status: int | None) -> None:
+        with self._changed:
+            self.asked.append((begun, status))
+            self._changed.notify_all()
+
+    def wait_for_more(self, count: int) -> None:
+        """Wait until so many more have got their answer, or none."""
+        with self._changed:
+            wanted = len(self.asked) + count
+            assert self._changed.wait_for(lambda: len(self.asked) >= wanted, PATIENCE), len(self.asked)
 
     @property
     def failed(self) -> list[float]:
@@ -161,21 +167,21 @@ class Load:
 @contextmanager
 def load(there: Forwarding) -> Iterator[Load]:
     """Ask all the time, until the block ends."""
-    found = Load([])
+    found = Load()
     stop = threading.Event()
 
     def client(number: int) -> None:
         while not stop.is_set():
             begun = time.monotonic()
-            found.asked.append((begun, ask(there, f"127.0.1.{number}")))
+            found.add(begun, ask(there, f"127.0.1.{number}"))
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(1, CLIENTS + 1)]
     for thread in threads:
         thread.start()
     try:
-        time.sleep(LOAD)
+        found.wait_for_more(LOAD)
         yield found
-        time.sleep(LOAD)
+        found.wait_for_more(LOAD)
     finally:
         stop.set()
         for thread in threads:
@@ -199,7 +205,7 @@ def test_the_log_has_the_addresses_of_clients_and_no_health_checks(
     sources = [f"127.0.0.{number}" for number in range(2, 8)]
     with forwarding(tmp_path, *changes) as there:
         assert [ask(there, source) for source in sources] == [20] * len(sources)
-        assert sorted(record["address"] for record in there.records(len(sources))) == sources
+        assert sorted(record["address"] for record in there.records()) == sources
         assert all(server.out for server in there.servers.values()), "both had some"
 
 
@@ -229,8 +235,7 @@ def test_a_server_that_dies_takes_only_its_own_requests_along(tmp_path: Path) ->
 def test_a_server_that_is_stopped_loses_no_request(tmp_path: Path) -> None:
     with forwarding(tmp_path) as there:
         with load(there) as found:
-            there.servers["one"].signal(signal.SIGTERM)
-        assert there.servers["one"].wait() == 0
+            assert there.servers["one"].stop() == 0
         assert found.failed == []
 
 
@@ -243,8 +248,8 @@ def test_a_server_that_is_drained_first_finishes_what_runs(tmp_path: Path) -> No
             with load(there) as found:
                 there.command("set server pad19/one state drain")
                 there.servers["one"].signal(signal.SIGTERM)
+                there.servers["one"].wait_for_err("stopping: ")
             assert found.failed == []
-            there.servers["one"].wait_for_err("stopping: ")
             answer = read_rest(download)
         assert answer.clean
         assert len(answer.received) == len("20 application/octet-stream\r\n") - len("20") + SIZE

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,13 +13,19 @@ from urllib.parse import unquote
 import pytest
 import trio
 from click.testing import CliRunner, Result
+from trio.testing import MockClock
 
 from pad19.cli.get import get
+from pad19.cli.known_hosts import KnownHosts
+from pad19.cli.typed_uri import complete
+from pad19.cli.visit import Visit
+from pad19.tls.client import Connection
+from pad19.tls.context import Contexts
 from pad19.tls.identity import identify
 from pad19.tls.making import make_client
 from pad19.tls.stream import TLSStream
 from support.fake_server import Script, answers, floods, serving, stalls, truncates
-from support.tls import expired, self_signed
+from support.tls import expired, memory_pair, self_signed
 
 PAGE = b"20 text/gemini\r\n# Hello\n\x1b[2J"  # not text for a terminal, but that is nobody's business here
 COMMAND = [sys.executable, "-c", "from pad19.cli import main; main()", "get"]
@@ -125,17 +130,35 @@ def test_bad_servers(script: Script, sentence: str, body: bytes) -> None:
     assert result.stdout_bytes == body
 
 
-def test_a_pause_is_no_stall() -> None:
-    async def script(stream: TLSStream, request: str) -> None:
-        await stream.send_all(b"20 text/plain\r\n")
-        for _ in range(4):
-            await trio.sleep(0.2)
-            await stream.send_all(b".")
-        await stream.finish()
+async def test_a_pause_is_no_stall(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], autojump_clock: MockClock
+) -> None:
+    pair = self_signed()
+    client, server = await memory_pair(contexts=Contexts({"localhost": pair}))  # type: ignore[dict-item]  # a Pair has what is used
 
-    with serving(script) as server:
-        result = run(f"{server.uri}/", "--timeout", "0.6")
-    assert (result.exit_code, result.stdout_bytes) == (0, b"....")
+    async def connect(*_: object, **__: object) -> Connection:
+        await trio.lowlevel.checkpoint()
+        return Connection(client, identify(pair.certificate), ("localhost",))
+
+    async def answer() -> None:
+        await server.send_all(b"20 text/plain\r\n")
+        for _ in range(4):
+            await trio.sleep(29)
+            await server.send_all(b".")
+        await server.finish()
+
+    monkeypatch.setattr("pad19.cli.visit.connect", connect)
+    known_hosts = KnownHosts(Path("known_hosts"))
+    visit = Visit(
+        complete("localhost"), credentials=None, redirects=True, via=None, timeout=30,
+        known_hosts=known_hosts, trust=False, verbose=False,
+    )  # fmt: skip
+    begin = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        await visit.run()
+    assert trio.current_time() - begin == 4 * 29
+    assert capfdbinary.readouterr().out == b"...."
 
 
 @pytest.fixture
@@ -509,8 +532,7 @@ def test_a_secret_is_not_echoed() -> None:
     with serving(asking(b"11")) as server:
         terminal = Terminal(f"{server.name}/sign")
         terminal.expect("> ")
-        while terminal.echoes():  # it says so and then does so
-            time.sleep(0.01)
+        assert not terminal.echoes()
         terminal.type("open sesame\n")
         assert terminal.finish() == 0
     assert server.requests[1] == f"{server.uri}/sign?open%20sesame"

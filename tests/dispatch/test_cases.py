@@ -1,17 +1,55 @@
-"""The table of requests and answers, against the whole server: in memory and over real TLS."""
+"""The tables of what clients do and get, against the whole server: in memory and over real TLS."""
 
-from collections.abc import AsyncIterator
+import codecs
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, memory_stream_pair
 
+from dispatch.capsules import CAPSULES, Capsule
+from dispatch.visits import VISITS, Log, There, Visit
 from pad19.dispatch.connection import Deadlines
-from support.cases import CASES, HOSTS, Case, make_root
-from support.server import Answer, Server, ask, ask_in_memory, listening, static_server
+from pad19.tls.identity import identify
+from support.cases import CASES, HOSTS, Case, L, make_root
+from support.server import (
+    URI_PORT,
+    Answer,
+    Server,
+    ask,
+    ask_in_memory,
+    keeping_time,
+    listening,
+    static_server,
+)
+from support.users import unprivileged
 
-REQUEST_TIMEOUT = 10.0  # seconds
+HANDSHAKE_TIMEOUT = 4.0  # seconds
+REQUEST_TIMEOUT = 7.0  # seconds
+
+# What has its tests elsewhere, and where; no file where there is nothing to test yet.
+ELSEWHERE: dict[int, tuple[str, str | None]] = {
+    **dict.fromkeys((75, 76), ("zones", None)),
+    110: ("routes", None),
+    **dict.fromkeys((111, 112), ("handlers", "dispatch/test_connection.py")),
+    **dict.fromkeys((113, 114), ("CGI", None)),
+    115: ("limits", "dispatch/test_connection.py"),
+    **dict.fromkeys(range(116, 126), ("Titan", None)),
+}
+
+
+def test_no_case_is_forgotten() -> None:
+    rows = {
+        *(case.number for case in CASES),
+        *(visit.number for visit in VISITS),
+        *(capsule.number for capsule in CAPSULES),
+    }
+    assert rows.isdisjoint(ELSEWHERE)
+    assert rows | ELSEWHERE.keys() == {*range(1, 127)}
+    tests = Path(__file__).parents[1]
+    assert [file for _, file in ELSEWHERE.values() if file and not (tests / file).is_file()] == []
 
 
 @pytest.fixture(scope="module")
@@ -21,23 +59,26 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def server(root: Path) -> Server:
-    return static_server(root, HOSTS)
-
-
-def check(case: Case, answer: Answer) -> None:
-    assert answer.status == case.status
-    if case.status is None:
+def check(row: Case | Capsule, answer: Answer) -> None:
+    assert answer.status == row.status
+    if row.status is None:
         assert answer.received == b""
         return
     assert answer.clean  # every answer ends with close_notify, errors included
-    if case.meta is not None:
-        assert answer.meta == case.meta
-    if case.status != 20:
+    if row.meta is not None:
+        assert answer.meta == row.meta
+    if row.status != 20:
         assert answer.body == b""
-    elif case.body is not None:
-        assert answer.body == case.body
+    elif row.body is not None:
+        assert answer.body == row.body
+
+
+# Lines and their answers
+
+
+@pytest.fixture(scope="module")
+def server(root: Path) -> Server:
+    return static_server(root, HOSTS, deadlines=Deadlines(HANDSHAKE_TIMEOUT, REQUEST_TIMEOUT))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -46,12 +87,13 @@ async def test_in_memory(case: Case, server: Server, autojump_clock: MockClock) 
     start = trio.current_time()
     answer = await ask_in_memory(server, [case.request], server_name=case.server_name, closes=case.closes)
     check(case, answer)
-    if case.status is None and not case.closes:
-        assert trio.current_time() - start == pytest.approx(REQUEST_TIMEOUT)
     [record] = server.records[before:]
     assert record.status == case.status
-    # A reason is given where no handler was asked: dropped, or refused for what it is.
-    assert bool(record.reason) == (case.status in {None, 59} or record.reason == "not found")
+    if case.status is None:
+        assert record.reason == ("closed before CRLF" if case.closes else "request timeout")
+        assert trio.current_time() - start == pytest.approx(0 if case.closes else REQUEST_TIMEOUT)
+    else:  # a reason is given where no handler was asked
+        assert bool(record.reason) == (case.status == 59 or record.reason == "not found")
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if len(case.request) < 200], ids=str)
@@ -65,14 +107,95 @@ async def test_byte_by_byte(case: Case, server: Server, autojump_clock: MockCloc
     check(case, answer)
 
 
-@pytest.fixture
-async def address(root: Path) -> AsyncIterator[tuple[str, int]]:
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_over_real_tls(case: Case, root: Path) -> None:
     server = static_server(root, HOSTS, deadlines=Deadlines(handshake=5, request=0.3))
     async with listening(server) as address:
-        yield address
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_over_real_tls(case: Case, address: tuple[str, int]) -> None:
-    answer = await ask(address, case.request, server_name=case.server_name, closes=case.closes)
+        answer = await ask(address, case.request, server_name=case.server_name, closes=case.closes)
     check(case, answer)
+
+
+# Visits
+
+
+def make_server(visit: Visit, root: Path) -> tuple[Server, Log]:
+    log = Log()
+    return static_server(root, HOSTS, records=log, deadlines=Deadlines(handshake=visit.handshake)), log
+
+
+def check_visit(visit: Visit, answer: Answer | None, log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    if answer is not None:
+        assert answer.clean
+        assert answer.status == visit.status
+        assert re.fullmatch(visit.meta or ".*", answer.meta or "")
+        same = answer.body == visit.body  # which nobody wants to see compared byte by byte
+        assert same, len(answer.body)
+    fingerprint = identify(visit.certificate.certificate).fingerprint if visit.certificate else None
+    for record in log:
+        assert record.status == visit.status
+        assert re.fullmatch(visit.reason, record.reason)
+        assert record.tls_version == visit.agreed
+        assert record.fingerprint == fingerprint
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("visit", [visit for visit in VISITS if not visit.not_in_memory], ids=str)
+async def test_visit_in_memory(
+    visit: Visit, root: Path, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    server, log = make_server(visit, root)
+    start = trio.current_time()
+    async with keeping_time(server), trio.open_nursery() as nursery:
+
+        async def connect() -> trio.abc.HalfCloseableStream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(server.connections.serve, theirs, "127.0.0.1", 50000, URI_PORT)
+            return ours
+
+        answer = await visit.client(visit, There(connect, log))
+    assert log
+    check_visit(visit, answer, log, caplog)
+    if visit.reason == "handshake timeout":
+        assert trio.current_time() - start == pytest.approx(visit.handshake)
+
+
+@pytest.mark.parametrize("visit", VISITS, ids=str)
+async def test_visit_over_sockets(visit: Visit, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server, log = make_server(visit, root)
+    connections = 0
+    async with listening(server, stall=visit.stall) as address:
+
+        async def connect() -> trio.abc.HalfCloseableStream:
+            nonlocal connections
+            connections += 1
+            return await trio.open_tcp_stream(*address)
+
+        answer = await visit.client(visit, There(connect, log))
+        await log.has(connections)
+    check_visit(visit, answer, log, caplog)
+    assert len(log) == connections
+    assert server.admission.total == 0
+
+
+# Capsules of their own
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Of somebody whom modes can stop."""
+    codecs.lookup("idna")  # sockets import it late, maybe from a folder that is closed to him
+    with unprivileged() as folder:
+        yield folder
+
+
+@pytest.mark.parametrize("capsule", CAPSULES, ids=str)
+async def test_capsule_in_memory(capsule: Capsule, folder: Path) -> None:
+    server = Server({"localhost": capsule.build(folder)})
+    check(capsule, await ask_in_memory(server, [f"{L}{capsule.path}\r\n".encode()]))
+
+
+@pytest.mark.parametrize("capsule", CAPSULES, ids=str)
+async def test_capsule_over_real_tls(capsule: Capsule, folder: Path) -> None:
+    server = Server({"localhost": capsule.build(folder)})
+    async with listening(server) as address:
+        check(capsule, await ask(address, f"{L}{capsule.path}\r\n".encode()))

@@ -6,6 +6,7 @@ however its bytes are cut into pieces. Numbers group rows of one subject and are
 """
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ COFFEE = b"# Coffee\n"
 SPACE = b"# Space\n"
 BOM = b"\xef\xbb\xbf# Begins with a byte order mark\n"
 LONG = b"# A long name\n"
+LARGE = bytes(range(251)) * 65536  # more than the kernel's buffers take; no piece of it looks like the next
 PERCENT = b"# The name holds a percent sign\n"
 KNOWN = b"well known\n"
 SECRET = b"secret\n"  # in no answer, ever
@@ -36,6 +38,7 @@ FILES = {
     "sp ace.gmi": SPACE,
     "empty.gmi": b"",
     "bom.gmi": BOM,
+    "large.bin": LARGE,
     LONG_NAME: LONG,
     "%61.gmi": PERCENT,  # only "%2561.gmi" asks for it: decoded once
     ".secret": SECRET,
@@ -52,6 +55,8 @@ def make_root(path: Path) -> None:
         file.write_bytes(body)
     (path / "empty").mkdir()
     os.mkfifo(path / "fifo")
+    os.mknod(path / "socket", stat.S_IFSOCK | 0o600)
+    (path / "device").symlink_to("/dev/zero")
     outside = path.with_name(f"{path.name}-outside")  # shares its first letters with the root
     outside.mkdir()
     (outside / "secret.gmi").write_bytes(SECRET)
@@ -136,6 +141,7 @@ FRAMING = [
     Case(30, "DC in the path", b"gemini://localhost/\xdc\r\n", 59),
     Case(30, "FF in the path", b"gemini://localhost/a\xff\r\n", 59),
     Case(30, "FF in the query", b"gemini://localhost/?\xff\r\n", 59),
+    # The specification would have it encoded; nobody is helped by a refusal.
     _page(31, f"{L}/café.gmi", COFFEE),
     _page(31, f"{L}/?café", INDEX),
     *(_case(32, f"{L}/a{char}b", 59) for char in '"<>\\^`{|}'),
@@ -251,7 +257,7 @@ PATHS = [
         for query in ("?x", "?", "?a/../b?c", "?;x=1", "?+")
     ),
     _page(100, f"{L}?x", INDEX),
-    _case(102, f"{L}/fifo", 51),
+    *(_case(102, f"{L}/{name}", 51) for name in ("fifo", "socket", "device")),
     _page(103, f"{L}/inside.gmi", DOCS),
     _page(103, f"{L}/inside/", DOCS),
     *(

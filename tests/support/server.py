@@ -81,6 +81,15 @@ def static_server(root: Path, hosts: Sequence[str] = ("localhost",), **options: 
     return Server(dict.fromkeys(hosts, files), **options)  # type: ignore[arg-type]  # the dataclass's own fields
 
 
+@contextlib.asynccontextmanager
+async def keeping_time(server: Server) -> AsyncIterator[None]:
+    """The server looks at the clock meanwhile."""
+    async with trio.open_nursery() as background:
+        background.start_soon(server.connections.keep_time)
+        yield
+        background.cancel_scope.cancel()
+
+
 # In memory
 
 
@@ -98,7 +107,7 @@ async def ask_in_memory(
     ours, theirs = memory_stream_pair()
     received = bytearray()
     clean = False
-    async with trio.open_nursery() as nursery:
+    async with keeping_time(server), trio.open_nursery() as nursery:
         nursery.start_soon(server.connections.serve, theirs, address, 50000, port)
         client = TLSStream(
             ours,
@@ -138,6 +147,7 @@ async def listening(
     listener = Listener(sock, server.connections, server.admission, port=port, stall=stall)
     try:
         async with trio.open_nursery() as running:
+            running.start_soon(server.connections.keep_time)
             running.start_soon(listener.run, running)
             yield sock.getsockname()
             running.cancel_scope.cancel()

@@ -263,30 +263,6 @@ async def test_a_failed_handshake_says_why(data: bytes, reason: str) -> None:
     assert message.isprintable()
 
 
-async def test_old_versions_are_refused() -> None:
-    theirs, ours = socket.socketpair()
-    ours.setblocking(False)
-    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-        context = stdlib_context(ssl.TLSVersion.TLSv1_1)
-    context.set_ciphers("ALL:@SECLEVEL=0")
-
-    def run() -> None:
-        theirs.setblocking(True)
-        with pytest.raises(ssl.SSLError, match=r"(?i)protocol"):
-            context.wrap_socket(theirs, server_hostname="localhost")
-        theirs.close()
-
-    async def serve() -> None:
-        stream = TLSStream(SocketStream(ours), server_contexts().default)
-        with pytest.raises(HandshakeFailed, match="unsupported protocol"):
-            await stream.do_handshake()
-        await stream.abort()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        await trio.to_thread.run_sync(run)
-
-
 async def test_a_reader_that_stalls_is_given_up(autojump_clock: MockClock) -> None:
     client, server = socket_pair(stall=30)
     start = trio.current_time()

@@ -24,6 +24,7 @@ from pad19.tls.stream import TLSStream
 from .admission import Admission, NoRoom
 from .record import Record
 from .router import Router
+from .timekeeper import Timekeeper
 
 LOGGER = logging.getLogger("pad19.dispatch")
 
@@ -56,9 +57,16 @@ class Connections:
         self._contexts = contexts
         self._router = router
         self._admission = admission
-        self._deadlines = deadlines
+        self._handshake_time = Timekeeper(deadlines.handshake)
+        self._request_time = Timekeeper(deadlines.request)
         self._log = log
         self._handshakes = 0
+
+    async def keep_time(self) -> None:
+        """End connections that miss a deadline, until cancelled. To be run while `serve` is."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._handshake_time.run)
+            nursery.start_soon(self._request_time.run)
 
     async def serve(
         self, transport: trio.abc.Stream, address: str, client_port: int = 0, port: int | None = None
@@ -96,41 +104,48 @@ class Connections:
     async def _converse(
         self, stream: TLSStream, record: Record, refusal: Failure | None, client_port: int, port: int | None
     ) -> None:
-        with trio.CancelScope(deadline=trio.current_time() + self._deadlines.handshake) as deadline:
-            try:
-                await stream.do_handshake(tickets=self._gives_tickets())
-            except HandshakeFailed as error:
-                record.reason = f"handshake failed: {error}"
-                return
-            identity = stream.identity
-            record.tls_version = stream.version
-            record.fingerprint = identity.fingerprint if identity else None
-            client = Client(record.address, client_port, stream.server_name, record.tls_version, identity)
-            # Who is refused need not wait for the request to be read.
-            request = (
-                await self._read_request(stream, client, record, deadline)
-                if refusal is None
-                else _reply(refusal, record)
-            )
-        if deadline.cancelled_caught:
-            record.reason = f"{'request' if record.tls_version else 'handshake'} timeout"
-        elif request is not None:
+        if not await self._shake_hands(stream, record):
+            return
+        identity = stream.identity
+        record.tls_version = stream.version
+        record.fingerprint = identity.fingerprint if identity else None
+        client = Client(record.address, client_port, stream.server_name, record.tls_version, identity)
+        # Who is refused need not wait for the request to be read.
+        request = (
+            await self._read_request(stream, client, record) if refusal is None else _reply(refusal, record)
+        )
+        if request is not None:
             await self._answer(stream, record, request, port)
+
+    async def _shake_hands(self, stream: TLSStream, record: Record) -> bool:
+        self._handshake_time.begin(stream)
+        try:
+            await stream.do_handshake(tickets=self._gives_tickets())
+        except HandshakeFailed as error:
+            record.reason = f"handshake failed: {error}"
+        except trio.ClosedResourceError:
+            pass  # by the timekeeper
+        finally:
+            if not self._handshake_time.done(stream):
+                record.reason = "handshake timeout"
+        return not record.reason
 
     def _gives_tickets(self) -> bool:
         self._handshakes += 1
         return self._admission.total < BUSY or self._handshakes % TICKETS_EVERY == 0
 
     async def _read_request(
-        self, stream: TLSStream, client: Client, record: Record, deadline: trio.CancelScope
+        self, stream: TLSStream, client: Client, record: Record
     ) -> Request | Reply | None:
-        """The request; the answer to one that is none; or None if the client went away."""
+        """The request; the answer to one that is none; or None if the client went away or is late."""
         reader = RequestReader(client)
+        waited = False
         try:
             # It often comes with the end of the handshake, and then needs no time of its own.
             data = stream.decrypt(LINE)
             if data is None:
-                deadline.deadline = trio.current_time() + self._deadlines.request
+                waited = True
+                self._request_time.begin(stream)
                 data = await stream.read(LINE)
             while data:
                 request = reader.receive(data)
@@ -142,10 +157,14 @@ class Connections:
             return _reply(failure, record)
         except Truncated:
             data = b""
+        except trio.ClosedResourceError:
+            data = b""  # by the timekeeper
         finally:
+            if waited and not self._request_time.done(stream):
+                record.reason = "request timeout"
             if not record.request:
                 record.request = reader.received.decode("utf-8", "surrogateescape")
-        record.reason = "closed before CRLF"
+        record.reason = record.reason or "closed before CRLF"
         return None
 
     async def _answer(

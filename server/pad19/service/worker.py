@@ -160,6 +160,8 @@ async def serve(
     gc.set_threshold(*_COLLECT_EVERY)
     async with log, trio.open_nursery() as background:
         background.start_soon(log.run)
+        background.start_soon(connections.keep_time)
+        background.start_soon(checks.keep_time)
         async with trio.open_nursery() as running:
             if stop_now is not None:
                 background.start_soon(_cancel_on, stop_now, running.cancel_scope)
