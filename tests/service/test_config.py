@@ -11,6 +11,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
+from pad19.dispatch.rate import Rate
 from pad19.service.config import (
     DEFAULT_LISTEN,
     Capsule,
@@ -23,7 +24,7 @@ from pad19.service.config import (
     Rewrite,
     Sections,
 )
-from pad19.service.config_load import MAX_FILE, for_folder, load, resolve
+from pad19.service.config_load import MAX_FILE, load, resolve
 from pad19.service.config_read import Rule, is_struct, shown
 from pad19.service.listen import Listen
 from support.users import unprivileged
@@ -81,6 +82,7 @@ check_port = false
 [limits]
 connections = 10
 per_address = 3
+rate = "5/1m"
 handshake_s = 1
 request_s = 2.5
 stall_s = 3
@@ -129,7 +131,13 @@ content = "second"
     assert config.server.certs == Path("/var/lib/certs")
     assert (config.server.workers, config.server.check_port) == (1, False)
     assert config.limits == Limits(
-        connections=10, per_address=3, handshake_s=1.0, request_s=2.5, stall_s=3.0, grace_s=0.0
+        connections=10,
+        per_address=3,
+        rate=Rate(5, 60),
+        handshake_s=1.0,
+        request_s=2.5,
+        stall_s=3.0,
+        grace_s=0.0,
     )
     assert config.log == Log(access=str(folder / "log/access.log"), format="json", addresses="off")
     assert config.capsules[0] == Capsule(
@@ -183,15 +191,21 @@ SINGLE = [  # text, the one problem
     ("[limits]\nconnections = 0x1" + "0" * 4500, "limits.connections is 0x1000"),
     ("[limits]\nper_address = 0", "limits.per_address is 0, but"),
     (
+        "[limits]\nrate = 60",
+        'limits.rate is 60, but must be a number, a slash and a time such as "10s", "5m" or "1h": '
+        'write for example rate = "60/10s"',
+    ),
+    ("[limits]\nrate = ''", 'limits.rate is "", but must be a number, a slash and a time'),
+    ("[limits]\nrate = '60/s'", 'limits.rate is "60/s", but must be a number, a slash and a time'),
+    ("[limits]\nrate = '0/1s'", 'limits.rate is "0/1s", but must have a number from 1 to 1000000 before'),
+    ("[limits]\nrate = '1/25h'", 'limits.rate is "1/25h", but must have a time from 1s to 24h behind'),
+    ("[limits]\nrate = '${RATE}'", 'limits.rate is "${RATE}", but must be a number'),
+    (
         "[server]\nworkers = -1",
-        "server.workers is -1, but must be 1, since",
+        "server.workers is -1, but must be a whole number from 0 to 64 (0: one for each core)",
     ),
     ("[server]\nworkers = 1_000_000", "server.workers is 1000000, but"),
-    (
-        "[server]\nworkers = 2",
-        "server.workers is 2, but must be 1, since more workers are not possible yet",
-    ),
-    ("[server]\nworkers = 0", "server.workers is 0, but must be 1, since more workers are not possible yet"),
+    ("[server]\nworkers = 65", "server.workers is 65, but must be a whole number from 0 to 64"),
     ("[server]\ncheck_port = 0", "server.check_port is 0, but must be true or false"),
     ("[server]\ncerts = ''", 'server.certs is "", but must be a path'),
     ('[server]\ncerts = "a\\u0000b"', 'server.certs is "a\\u0000b", but must be a path'),
@@ -320,6 +334,17 @@ SINGLE = [  # text, the one problem
     ("capsule = [1]", "capsule[1] is 1, but must be a table: write [[capsule]]"),
     ("[capsule]\nhosts = ['a']", "capsule is written with one bracket: write [[capsule]], with two"),
     ("[forwarder]\nlisten = ':1'", "forwarder is written with one bracket: write [[forwarder]]"),
+    ("[metrics]", 'metrics.listen is missing: write for example listen = "localhost:9965"'),
+    ("metrics = true", "metrics is true, but must be a table: write [metrics]"),
+    ("[metrics]\nlisten = 9965", "metrics.listen is 9965, but must be a loopback address and a port, or"),
+    (
+        "[metrics]\nlisten = ':9965'",
+        'metrics.listen is ":9965", but must be an address of this machine alone',
+    ),
+    ("[metrics]\nlisten = '[::]:9965'", 'metrics.listen is "[::]:9965", but must be an address of this'),
+    ("[metrics]\nlisten = '192.0.2.1:1'", 'metrics.listen is "192.0.2.1:1", but must be an address of this'),
+    ("[metrics]\nlisten = 'unix:'", 'metrics.listen is "unix:", but must name a path'),
+    ("[metrics]\nport = 1\nlisten = 'localhost:1'", "metrics.port is no key: did you mean listen?"),
     ("[server]\nports = [1]", "server.ports is no key: did you mean listen?"),
     ("[server]\naddress = ':1'", "server.address is no key: did you mean listen?"),
     ("[log]\naddress = 'off'", "log.address is no key: did you mean addresses?"),
@@ -329,7 +354,7 @@ SINGLE = [  # text, the one problem
     ("[[capsule]]\nhost = 'a'", "capsule[1].host is no key: did you mean hosts?"),
     (
         "[[capsule]]\nlisten = [':1']",
-        "capsule[1].listen is no key here: it belongs into [server] or into [[forwarder]]",
+        "capsule[1].listen is no key here: it belongs into [server] or into [[forwarder]] or into [metrics]",
     ),
     ("[[capsule]]\nport = 1", "capsule[1].port is no key: did you mean listen, which belongs into [server]"),
     ("[server]\nlang = 'en'", "server.lang is no key here: it belongs into [[capsule]]"),
@@ -479,18 +504,18 @@ def test_what_cannot_be_read_is_one_problem(tmp_path: Path, name: str) -> None:
 def test_a_folder_without_a_file_is_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    config = for_folder(tmp_path)
+    config = resolve(tmp_path)
     assert config == Config(
         server=config.server, capsules=(Capsule(content=tmp_path, hosts=("localhost",)),), source=None
     )
     assert config.server.certs == Path("/home/ada/.local/share/pad19/certs")
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
-    assert for_folder(tmp_path).server.certs == Path("/data/pad19/certs")
+    assert resolve(tmp_path).server.certs == Path("/data/pad19/certs")
     monkeypatch.setenv("XDG_DATA_HOME", "relative")  # to be ignored, says its specification
-    assert for_folder(tmp_path).server.certs == Path("/home/ada/.local/share/pad19/certs")
+    assert resolve(tmp_path).server.certs == Path("/home/ada/.local/share/pad19/certs")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"^--certs is .* would publish private keys"):
-        for_folder(tmp_path)
+        resolve(tmp_path)
     assert not [*tmp_path.iterdir()]
 
 
@@ -498,7 +523,7 @@ def test_a_folder_without_a_file_is_the_content(tmp_path: Path, monkeypatch: pyt
 def test_what_is_no_folder_is_a_mistake_in_the_argument(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"^DIR is ") as refusal:
-        for_folder(tmp_path / name)
+        resolve(tmp_path / name)
     assert ("or give it with --config" in str(refusal.value)) == (name == "file")
 
 
@@ -683,7 +708,7 @@ def test_flags_are_taken_as_they_are(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PAD19_HOST", "a.org")
     odd = folder / "${PAD19_HOST}"
     odd.mkdir()
-    assert for_folder(odd).capsules[0].content == odd  # a shell has expanded what it should
+    assert resolve(odd).capsules[0].content == odd  # a shell has expanded what it should
     assert resolve(odd, certs=folder / "${").server.certs == folder / "${"
     with pytest.raises(ConfigError, match=r'^--host is "\$\{PAD19_HOST\}", but must be a host name'):
         resolve(odd, hosts=["${PAD19_HOST}"])

@@ -9,6 +9,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}  # for every command
 _COMMANDS = {  # name: the module below pad19.cli that has a command of that name, and its help
     "serve": "Serve a capsule.",
     "check": "Check a capsule.",
+    "status": "Tell how a server is.",
     "cert": "Show, make and renew certificates.",
     "get": "Fetch a page.",
 }

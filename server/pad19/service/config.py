@@ -6,6 +6,7 @@ completes "must be ...", ``examples`` "write for example ...", and `Reads` turns
 file into the field's value. Checks that look at several keys are in `config_check`.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,7 @@ from .config_values import (
     Network,
     OneOrMore,
     PathPattern,
+    Rate,
     Reads,
     Seconds,
     Suffix,
@@ -72,6 +74,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     connections: Annotated[Count, Meta(examples=[4096])] = 4096
     per_address: Count | None = None  # None: DEFAULT_PER_ADDRESS, and loopback is not counted
+    rate: Rate | None = None  # of new connections per address; None: no limit
     handshake_s: Seconds = 10.0
     request_s: Seconds = 10.0
     stall_s: Annotated[Seconds, Meta(examples=[30])] = 30.0
@@ -214,6 +217,23 @@ class Forwarder(Struct, frozen=True, kw_only=True):
     ) = field(name="from", default=None)  # None: a UNIX socket, whose folder's mode decides
 
 
+def _loopback(text: str, folder: Path) -> Listen:
+    listen = Listen.parse(text, folder)
+    if not all(ip_address(address).is_loopback for address in listen.addresses):
+        raise ValueError("must be an address of this machine alone")
+    return listen
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """``[metrics]``: numbers for Prometheus."""
+
+    listen: Annotated[
+        Listen,
+        Meta(description='a loopback address and a port, or "unix:" and a path', examples=["localhost:9965"]),
+        Reads(_loopback, environment=True),
+    ]
+
+
 class Includes(Struct, frozen=True, kw_only=True):
     """Where the rest of a configuration is."""
 
@@ -247,6 +267,7 @@ class Sections(Includes, frozen=True, kw_only=True):
     forwarders: Annotated[
         tuple[Forwarder, ...], Meta(min_length=1, description="a [[forwarder]] section or several")
     ] = field(name="forwarder", default=())
+    metrics: Metrics | None = None  # None: there are none
 
     @property
     def addresses(self) -> tuple[Listen, ...]:

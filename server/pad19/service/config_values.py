@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from pad19.content.mimetype import normalize
+from pad19.dispatch import rate
 from pad19.protocol.pattern import Pattern, Template
 
 from .hosts import read_host
@@ -95,6 +96,11 @@ Count = Annotated[int, Meta(ge=1, le=10_000_000, description="a whole number fro
 # A day is the limit because "inf" is a number in TOML: a deadline that never comes is none.
 Seconds = Annotated[
     float, Meta(gt=0, le=86_400, description="more than 0 seconds (and at most a day)", examples=[10])
+]
+Rate = Annotated[
+    rate.Rate,
+    Meta(description=rate.DESCRIPTION, examples=["60/10s"]),
+    Reads(lambda text, _: rate.Rate.parse(text)),
 ]
 FilePath = Annotated[Path, Meta(description="a path that is not empty"), Reads(_path, environment=True)]
 Host = Annotated[

@@ -1,0 +1,228 @@
+"""Metrics for Prometheus, over HTTP on an address of this machine that is only for that.
+
+The server runs in threads of its own, so that a scraper never holds up the loop of the supervisor.
+"""
+
+import errno
+import logging
+import os
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+
+from .config import ConfigError
+from .listen import Listen
+from .sockets import Unavailable
+from .status import Snapshot
+from .unix_listener import UnixListener
+
+if TYPE_CHECKING:
+    from .metrics_text import Exposition
+
+LOGGER = logging.getLogger("pad19.service")
+
+MAX_CLIENTS = 8  # at once, each in a thread; one more is closed at once
+PATIENCE = 5.0  # seconds from accept to close: a scrape takes milliseconds
+LOOK_EVERY = 0.5  # seconds between two looks at who has taken too long, and at whether to stop
+BACKLOG = 16  # connections that wait to be accepted
+_TEXT = "text/plain; charset=utf-8"
+
+
+class MetricsServer:
+    """Listens from the beginning, and answers between `start` and `stop`.
+
+    ``snapshot`` is called for every scrape, in a thread of this server.
+
+    Raises:
+        ConfigError: The package that writes metrics is not installed.
+        Unavailable: The address cannot be had.
+    """
+
+    def __init__(self, listen: Listen, snapshot: Callable[[], Snapshot]) -> None:
+        try:
+            from .metrics_text import Exposition
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "prometheus_client":
+                raise
+            raise ConfigError(
+                ("metrics needs a package more: install it with `pip install 'pad19[metrics]'`",)
+            ) from None
+        try:
+            sockets = _bind(listen)
+        except OSError as error:
+            raise Unavailable((_problem(listen, error),)) from error
+        self._servers = [_Server(sock, Exposition(snapshot)) for sock in sockets]
+
+    @property
+    def addresses(self) -> tuple[Listen, ...]:
+        """Where it listens, with real ports."""
+        return tuple(server.listen for server in self._servers)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        for server in self._servers:
+            server.start()
+
+    def stop(self) -> None:
+        """Stop and close, within `LOOK_EVERY`. Stopping twice is fine, and so is without a start."""
+        for server in self._servers:
+            server.stop()
+
+
+def _bind(listen: Listen) -> "list[socket.socket | UnixListener]":
+    """All addresses, or none; but one of two families is enough."""
+    if listen.path is not None:
+        return [UnixListener.bind(listen.path, 0o666)]
+    found: list[socket.socket | UnixListener] = []
+    missing: OSError | None = None
+    port = listen.port
+    for address in listen.addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            sock = socket.create_server((address, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                missing = error
+                continue
+            for other in found:
+                other.close()
+            raise
+        sock.setblocking(False)
+        port = sock.getsockname()[1]
+        found.append(sock)
+    if missing and not found:
+        raise missing
+    return found
+
+
+def _problem(listen: Listen, error: OSError) -> str:
+    reason = {
+        errno.EADDRINUSE: "another program has it; stop that one, or choose another",
+        errno.EACCES: "this user may not; choose another",
+    }.get(error.errno or 0)
+    if reason is None:
+        # create_server() adds the address to what it says.
+        reason = f"{os.strerror(error.errno) if error.errno else error}; choose another"
+    return f'metrics.listen: "{listen}" cannot be listened on: {reason}'
+
+
+class _Server(socketserver.BaseServer):
+    """Answers on one socket. What may take time has a thread, and a deadline."""
+
+    def __init__(self, listener: socket.socket | UnixListener, exposition: "Exposition") -> None:
+        self._listener = listener
+        self._socket = listener.socket if isinstance(listener, UnixListener) else listener
+        self._clients: dict[socket.socket, float] = {}  # and the monotonic time when each must be done
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        name = self._socket.getsockname()
+        if isinstance(listener, UnixListener):
+            self.listen = Listen(path=listener.path)
+        else:
+            self.listen = Listen(host=name[0], port=name[1])
+        super().__init__(name, partial(_Handler, exposition))
+
+    def start(self) -> None:
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(LOOK_EVERY,), name="metrics", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self.shutdown()
+            self._thread.join()
+            self._thread = None
+        self._cut(lambda _: True)
+        self._listener.close()
+
+    # What socketserver calls
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        client, address = self._socket.accept()
+        client.setblocking(True)  # where the listening socket hands on that it is not
+        return client, address
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]  # it is a socket here
+        with self._lock:
+            is_full = len(self._clients) >= MAX_CLIENTS
+            if not is_full:
+                self._clients[request] = time.monotonic() + PATIENCE
+        if is_full:
+            request.close()
+            return
+        threading.Thread(
+            target=self._serve, args=(request, client_address), name="metrics client", daemon=True
+        ).start()
+
+    def _serve(self, request: socket.socket, client_address: object) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError:
+            pass  # the client left, or took too long
+        except Exception:
+            self.handle_error(request, client_address)
+        finally:
+            self.close_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        LOGGER.exception("metrics: an answer failed")
+
+    def close_request(self, request: socket.socket) -> None:  # type: ignore[override]  # it is a socket here
+        with self._lock:  # so that nobody touches a descriptor that is another one by now
+            self._clients.pop(request, None)
+            request.close()
+
+    def service_actions(self) -> None:
+        now = time.monotonic()
+        self._cut(lambda deadline: deadline < now)
+
+    def _cut(self, is_over: Callable[[float], bool]) -> None:
+        """End what takes too long: its thread wakes up with an error, or at the end of the stream."""
+        with self._lock:
+            for client, deadline in self._clients.items():
+                if is_over(deadline):
+                    with suppress(OSError):  # the client has left by itself
+                        client.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """GET /metrics, and a word for people who look at /."""
+
+    server_version = "pad19"
+    sys_version = ""
+
+    def __init__(self, exposition: "Exposition", *arguments: Any) -> None:
+        self._exposition = exposition
+        super().__init__(*arguments)  # which does all of the work
+
+    def do_GET(self) -> None:
+        """Answer, and close."""
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            body, content_type = self._exposition.write(self.headers.get("Accept", ""))
+            self._answer(HTTPStatus.OK, content_type, body)
+        elif path == "/":
+            self._answer(HTTPStatus.OK, _TEXT, b"pad19: the metrics are at /metrics\n")
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"not found\n")
+
+    def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: scrapes come every few seconds."""
