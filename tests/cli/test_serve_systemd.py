@@ -122,8 +122,9 @@ def test_the_watchdog_is_fed(tmp_path: Path, content: Path, manager: socket.sock
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
     arguments = (content, "--certs", "c", "--listen", "127.0.0.1:0")
     with serving(*arguments, home=tmp_path, environment=environment) as server:
-        heard = [told(manager)[0] for _ in range(5)]
-        assert sorted(heard) == ["READY=1", *["WATCHDOG=1"] * 4]
+        heard = [told(manager)[0] for _ in range(20)]  # while it starts, too
+        assert sorted({*heard}) == ["READY=1", "WATCHDOG=1"]
+        assert heard.count("READY=1") == 1
         assert server.stop() == 0
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import trio
 
 from pad19.protocol.client import Client
-from pad19.protocol.failure import CertificateNotValid, Failure, TemporaryFailure
+from pad19.protocol.failure import CertificateNotValid, Failure, SlowDown, TemporaryFailure
 from pad19.protocol.request import MAX_URI, Request, RequestReader
 from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
 from pad19.tls.context import Contexts
@@ -53,13 +53,17 @@ class Connections:
         admission: Admission,
         deadlines: Deadlines,
         log: Callable[[Record], None],
+        *,
+        trusted: bool = False,
     ) -> None:
+        """``trusted``: these are a forwarder's own, see `Admission.enter`."""
         self._contexts = contexts
         self._router = router
         self._admission = admission
         self._handshake_time = Timekeeper(deadlines.handshake)
         self._request_time = Timekeeper(deadlines.request)
         self._log = log
+        self._trusted = trusted
         self._handshakes = 0
 
     async def keep_time(self) -> None:
@@ -80,7 +84,7 @@ class Connections:
         begin = time.perf_counter()
         ticket = stream = None
         try:
-            ticket = self._admission.enter(address)
+            ticket = self._admission.enter(address, trusted=self._trusted)
             stream = TLSStream(transport, self._contexts.default)
             await self._converse(stream, record, ticket.refusal, client_port, port)
         except NoRoom:
@@ -236,5 +240,5 @@ class Connections:
 
 def _reply(failure: Failure, record: Record) -> Reply:
     """The answer to what never reaches a handler. Not kept as an exception: its traceback holds us."""
-    record.reason = str(failure)
-    return Reply(failure.status, record.reason)
+    record.reason = "rate limit" if isinstance(failure, SlowDown) else str(failure)
+    return Reply(failure.status, str(failure))

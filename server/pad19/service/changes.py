@@ -18,7 +18,8 @@ class Changes:
 
     def reading(self) -> None:
         """All is about to be read, whatever comes of it: its present state is no news later on."""
-        self._known = signatures(self._known)
+        paths = sources(self._config)[0] if self._config else set()
+        self._known = signatures(self._known.keys() | paths)
 
     def was_read(self, config: Config) -> None:
         """A configuration was read that may come to be served."""
@@ -26,18 +27,16 @@ class Changes:
         self._known |= signatures(files - self._known.keys())
 
     def tried(self, files: Signatures) -> None:
-        """Files were read besides, in vain."""
+        """Files were read besides, in vain: when they are mended, it is worth another try."""
         self._known |= files
+        self._watch()
 
     def served(self, config: Config, files: Signatures) -> None:
         """A configuration is served from now on, with files that were read besides."""
         self._config = config
-        paths, folders = sources(config)
+        paths, _ = sources(config)
         self._known = {path: self._known.get(path) for path in paths} | files
-        if config.server.watch:
-            self.watcher.look_at(self._known, folders)
-        else:
-            self.watcher.look_at((), ())
+        self._watch()
 
     def are_there(self) -> bool:
         """Whether it is worth reading again."""
@@ -45,3 +44,10 @@ class Changes:
             return False
         paths, _ = sources(self._config)
         return signatures(paths | self._known.keys()) != self._known
+
+    def _watch(self) -> None:
+        if self._config is None or not self._config.server.watch:
+            self.watcher.look_at((), ())
+            return
+        _, folders = sources(self._config)
+        self.watcher.look_at(self._known, folders)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from .config import Config
 from .handover import Order, Report, ReportReader, handed
+from .shared_state import Handed
 from .sockets import Bound
 
 # Nothing but this package and what is installed: the working directory may be full of strangers' modules.
@@ -43,7 +44,15 @@ class WorkerProcess:
     """A fresh Python that serves a configuration."""
 
     def __init__(
-        self, config: Config, sockets: tuple[Bound, ...], *, generation: int, number: int, slot: int
+        self,
+        config: Config,
+        sockets: tuple[Bound, ...],
+        shared: Handed,
+        *,
+        generation: int,
+        number: int,
+        size: int,
+        slot: int,
     ) -> None:
         """Start it.
 
@@ -51,10 +60,10 @@ class WorkerProcess:
             OSError: There is no process, descriptor or memory to be had.
         """
         ours, theirs = os.pipe()
-        lifeline, self._lifeline = os.pipe()
-        order_fd = -1
+        lifeline = self._lifeline = order_fd = -1
         try:
-            order = Order(config, generation, number, slot, handed(sockets), theirs, lifeline)
+            lifeline, self._lifeline = os.pipe()
+            order = Order(config, generation, number, size, slot, shared, handed(sockets), theirs, lifeline)
             order_fd = order.put()
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [*COMMAND, str(order_fd)],
@@ -64,13 +73,10 @@ class WorkerProcess:
                 process_group=0,
             )
         except BaseException:
-            os.close(ours)
-            os.close(self._lifeline)
+            _close(ours, self._lifeline)
             raise
         finally:
-            for fd in (theirs, lifeline, order_fd):
-                if fd >= 0:
-                    os.close(fd)
+            _close(theirs, lifeline, order_fd)
         os.set_blocking(ours, False)
         self._reports = ours
         self._reader = ReportReader(ours)
@@ -94,8 +100,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Forget it, once it has ended."""
-        os.close(self._reports)
-        os.close(self._lifeline)
+        _close(self._reports, self._lifeline)
 
     def drain(self) -> None:
         """Take no more connections, finish the open ones, end."""
@@ -120,3 +125,10 @@ class WorkerProcess:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
+
+
+def _close(*descriptors: int) -> None:
+    """Close those that were opened."""
+    for fd in descriptors:
+        if fd >= 0:
+            os.close(fd)

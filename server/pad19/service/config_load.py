@@ -80,7 +80,8 @@ def resolve(
     """What the command line asks for.
 
     Args:
-        folder: With a ``pad19.toml`` in it, or content; not looked at when ``config`` is given.
+        folder: With a ``pad19.toml`` in it, or itself the content, and then the certificates stay outside of
+            it; not looked at when ``config`` is given.
         config: A file to read instead.
         listen: Replaces ``server.listen`` if not empty.
         hosts: Replaces the hosts of the only capsule if not empty.

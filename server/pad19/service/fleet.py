@@ -10,6 +10,7 @@ life is killed, and then it has died.
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Worker(Generic[C]):
     started: float
     heard: float
     state: State = State.STARTING
-    deadline: float | None = None  # killed then: it has been told to end
+    deadline: float = math.inf  # killed then: it has been told to end
     problems: tuple[str, ...] = ()
 
 
@@ -153,7 +154,7 @@ class Fleet(Generic[C]):
         self._ticked = now
         if late > SILENCE / 2:  # the machine slept, or we were stopped: nobody's silence counts
             for worker in self.workers:
-                worker.heard += late
+                worker.heard = min(worker.heard + late, now)
         for worker in [*self.workers]:
             self._look_after(worker, now)
         if self.current and not self.stopping:
@@ -172,6 +173,7 @@ class Fleet(Generic[C]):
     def hurry(self) -> None:
         """Let it come to its end at once."""
         for worker in self.workers:
+            worker.deadline = min(worker.deadline, self._clock() + STOP_MARGIN)
             worker.child.hurry()
 
     def reopen_logs(self) -> None:
@@ -230,26 +232,25 @@ class Fleet(Generic[C]):
     def _drain(self, worker: Worker[C]) -> None:
         if worker.state is State.DRAINING:
             return
+        now = self._clock()
         grace = worker.generation.config.limits.grace_s
         worker.state = State.DRAINING
-        worker.deadline = self._clock() + grace + STOP_MARGIN
+        worker.heard = now  # one that was only starting owed us nothing
+        worker.deadline = min(worker.deadline, now + grace + STOP_MARGIN)
         worker.child.drain()
 
     def _look_after(self, worker: Worker[C], now: float) -> None:
-        if worker.deadline is not None:
-            if worker.deadline <= now:
-                worker.child.kill()
+        if worker.deadline <= now:
+            worker.child.kill()
+        if worker.deadline <= now + ABORT_MARGIN:
             return
         limit = START_TIMEOUT if worker.state is State.STARTING else SILENCE
         if now - worker.heard < limit:
             return
-        pid = worker.child.pid
-        if worker.state is State.STARTING:
-            worker.problems = (f"a worker (process {pid}) is not ready after {limit:g} s, so it was killed",)
-        else:
-            worker.problems = (
-                f"a worker (process {pid}) gave no sign of life for {limit:g} s, so it was killed",
-            )
+        fault = "is not ready after" if worker.state is State.STARTING else "gave no sign of life for"
+        worker.problems = (f"a worker (process {worker.child.pid}) {fault} {limit:g} s, so it was killed",)
+        if worker.state is State.DRAINING:  # nobody waits for it any more, but for its connections
+            LOGGER.error("%s", *worker.problems)
         worker.child.abort()
         worker.deadline = now + ABORT_MARGIN
 

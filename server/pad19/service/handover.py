@@ -4,6 +4,7 @@ An `Order` goes through memory that only the two can see; reports come back as l
 a pipe. Both ends are the same version of pad19: a new one is served after a restart.
 """
 
+import json
 import os
 import pickle
 import socket
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from . import shared_memory
+from . import shared_memory, shared_state
 from .config import Config, Forwarder
 from .listen import Listen
 from .signature import Signatures
 from .sockets import Bound
 
-MAX_REPORT = 1024 * 1024  # bytes of a line: the certificates of some thousand hosts
+MAX_REPORT = 16 * 1024 * 1024  # bytes of a line: a host takes some 500
+PIPE_SIZE = 65536  # bytes that wait in a pipe (pipe(7)), so that nobody can have us read without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,9 @@ class Order:
     config: Config
     generation: int
     number: int  # among the workers of its generation
+    size: int  # how many they are
     slot: int  # in shared memory; no other living worker has the same
+    shared: shared_state.Handed
     sockets: tuple[HandedSocket, ...]
     reports: int  # descriptor to write to
     lifeline: int  # descriptor of a pipe that ends with the supervisor
@@ -63,7 +67,12 @@ class Order:
     @property
     def descriptors(self) -> tuple[int, ...]:
         """What the worker must inherit."""
-        return (self.reports, self.lifeline, *(handed.fd for handed in self.sockets))
+        return (
+            self.reports,
+            self.lifeline,
+            *self.shared.descriptors,
+            *(handed.fd for handed in self.sockets),
+        )
 
     def bound(self) -> tuple[Bound, ...]:
         """The sockets as this process's own. Closing them leaves their paths alone."""
@@ -115,7 +124,8 @@ def send(fd: int, report: Report) -> None:
     Raises:
         OSError: Nobody reads it, or not now.
     """
-    data = msgspec.json.encode(report) + b"\n"
+    # Not msgspec.json: it refuses names of files that are not UTF-8.
+    data = json.dumps(msgspec.to_builtins(report)).encode() + b"\n"
     while data:
         data = data[os.write(fd, data) :]
 
@@ -126,20 +136,25 @@ class ReportReader:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._buffer = b""
-        self._decoder = msgspec.json.Decoder(Report)
+        self._cut_off = False
 
     def read(self) -> Iterator[Report]:
-        """Those that have come. Whoever writes something else is cut off: it gets no more attention."""
-        while True:
-            try:
-                data = os.read(self._fd, 65536)
-            except BlockingIOError:
-                return
-            if not data or len(self._buffer) > MAX_REPORT:
-                return
-            *lines, self._buffer = (self._buffer + data).split(b"\n")
+        """Some that have come, all of them if there are no more than a pipe holds.
+
+        Whoever writes something else is cut off: it gets no more attention.
+        """
+        try:
+            data = os.read(self._fd, PIPE_SIZE)
+        except BlockingIOError:
+            return
+        if self._cut_off:
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        try:
             for line in lines:
-                try:
-                    yield self._decoder.decode(line)
-                except msgspec.DecodeError:
-                    return
+                yield msgspec.convert(json.loads(line), Report)
+        except (ValueError, RecursionError):
+            self._cut_off = True
+        if self._cut_off or len(self._buffer) > MAX_REPORT:
+            self._cut_off = True
+            self._buffer = b""

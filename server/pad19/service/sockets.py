@@ -68,7 +68,7 @@ def bind(
         for listen in () if inherited else config.addresses:
             try:
                 bound += _taken_over(listen, None, before) or _bind(
-                    listen, optional=config.server.listen is None, shared=bool(before)
+                    listen, None, before, optional=config.server.listen is None
                 )
             except OSError as error:
                 problems.append(_problem("server.listen", listen, error))
@@ -77,10 +77,9 @@ def bind(
             if forwarder in taken:
                 continue
             try:
-                bound += _taken_over(forwarder.listen, forwarder, before) or [
-                    replace(entry, forwarder=forwarder)
-                    for entry in _bind(forwarder.listen, optional=False, shared=bool(before))
-                ]
+                bound += _taken_over(forwarder.listen, forwarder, before) or _bind(
+                    forwarder.listen, forwarder, before, optional=False
+                )
             except OSError as error:
                 problems.append(_problem("forwarder.listen", forwarder.listen, error))
     if not bound and not problems:
@@ -116,10 +115,12 @@ def _ports_shared(before: Sequence[Bound]) -> Iterator[None]:
 
 
 def _taken_over(listen: Listen, forwarder: Forwarder | None, before: Sequence[Bound]) -> list[Bound]:
+    """What was bound under the same name. Port 0 may be both a forwarder's and not: another one each time."""
     return [
         replace(entry, forwarder=forwarder)
         for entry in before
-        if entry.asked == listen and (entry.forwarder is None) == (forwarder is None)
+        if entry.asked == listen
+        and (listen.path is not None or (entry.forwarder is None) == (forwarder is None))
     ]
 
 
@@ -138,38 +139,46 @@ def _inherit(sock: socket.socket, config: Config) -> Bound:
     return Bound(listen, sock, _forwarder(listen, config), inherited=True)
 
 
-def _bind(listen: Listen, *, optional: bool, shared: bool) -> list[Bound]:
+def _bind(
+    listen: Listen, forwarder: Forwarder | None, before: Sequence[Bound], *, optional: bool
+) -> list[Bound]:
     if listen.path is not None:
-        return [Bound(listen, _unix(listen.path), asked=listen)]
+        return [Bound(listen, _unix(listen.path), forwarder, asked=listen)]
     tries = 1 if listen.port else _PORT_TRIES
     while True:
         tries -= 1
         try:
-            return _bind_addresses(listen, optional=optional, shared=shared)
+            return _bind_addresses(listen, forwarder, before, optional=optional)
         except OSError as error:
             # The port that was free in one family can be taken in the other one.
             if error.errno != errno.EADDRINUSE or not tries:
                 raise
 
 
-def _bind_addresses(listen: Listen, *, optional: bool, shared: bool) -> list[Bound]:
+def _bind_addresses(
+    listen: Listen, forwarder: Forwarder | None, before: Sequence[Bound], *, optional: bool
+) -> list[Bound]:
     bound: list[Bound] = []
     port = listen.port
     missing: OSError | None = None
     try:
         for address in listen.addresses:
+            place = Listen(host=address, port=port)
+            # Under another name: of two sockets at one address each would get some of the clients.
+            if taken := [entry for entry in before if entry.listen == place and not entry.inherited]:
+                bound += [replace(entry, forwarder=forwarder, asked=listen) for entry in taken]
+                continue
             try:
-                sock = _tcp(address, port, shared=shared)
+                sock = _tcp(address, port, shared=bool(before))
             except OSError as error:
                 if error.errno not in _NO_FAMILY:
                     raise
                 missing = error  # a machine with one of IPv4 and IPv6 is fine
             else:
                 port = sock.getsockname()[1]
-                bound.append(Bound(Listen(host=address, port=port), sock, asked=listen))
+                bound.append(Bound(Listen(host=address, port=port), sock, forwarder, asked=listen))
     except BaseException:
-        for entry in bound:
-            entry.close()
+        close_others(bound, before)
         raise
     if missing and not bound and not optional:
         raise missing  # its operator asked for this one

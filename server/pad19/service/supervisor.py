@@ -16,19 +16,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from . import systemd
+from . import messages, systemd
 from .announcement import announce, status_line
 from .changes import POLL, Changes
 from .child import WorkerProcess
 from .config import Config, ConfigError
-from .fleet import STOP_MARGIN, Fleet, Generation
+from .fleet import SLOTS, STOP_MARGIN, Fleet, Generation
+from .overview import Overview
+from .shared_state import SharedState
 from .sockets import Bound, Unavailable, bind, close_others
+from .status import as_text
+from .status_socket import StatusSocket
 from .watch import Watcher
 
 LOGGER = logging.getLogger("pad19.service")
 
+MAX_WORKERS = 64  # one for each core, but no more than can be asked for
 TICK = 1.0  # seconds between two looks at clocks, at most
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_SIGNALS = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
+)  # fmt: skip
 
 
 class Supervisor:
@@ -38,6 +45,8 @@ class Supervisor:
         """``load``: reads the configuration anew each time; may raise `ConfigError`."""
         self._load = load
         self._fleet: Fleet[WorkerProcess] = Fleet(self._start, self, time.monotonic)
+        self._shared = SharedState(SLOTS)
+        self._overview = Overview(self._fleet, self._shared.scoreboard)
         self._changes = Changes()
         self._selector = selectors.DefaultSelector()
         self._sockets: tuple[Bound, ...] = ()  # those that are served
@@ -61,6 +70,12 @@ class Supervisor:
             # A worker without sockets finds what else is wrong: the operator mends all at once.
             self._unavailable = error.problems if isinstance(error, Unavailable) else ()
             self._problems = () if self._unavailable else error.problems
+        try:
+            self._overview.prepare(config)
+        except Unavailable as error:
+            self._unavailable += error.problems
+        except ConfigError as error:
+            self._problems += error.problems
         with self._signals():
             try:
                 self._fleet.begin(config, self._sockets, _size(config))
@@ -69,6 +84,8 @@ class Supervisor:
                 for worker in self._fleet.workers:  # none, unless something went wrong here
                     worker.child.kill()
                 close_others(self._sockets, ())
+                self._changes.watcher.close()
+                self._overview.close()
             if self._problems:
                 raise ConfigError((*self._problems, *self._unavailable))
             if self._unavailable:
@@ -78,7 +95,13 @@ class Supervisor:
 
     def _start(self, generation: Generation[WorkerProcess], number: int, slot: int) -> WorkerProcess:
         child = WorkerProcess(
-            generation.config, generation.sockets, generation=generation.number, number=number, slot=slot
+            generation.config,
+            generation.sockets,
+            self._shared.handed,
+            generation=generation.number,
+            number=number,
+            size=generation.size,
+            slot=slot,
         )
         self._selector.register(child, selectors.EVENT_READ)
         return child
@@ -93,22 +116,27 @@ class Supervisor:
         status = status_line(generation.config, generation.sockets)
         if before is None:
             announce(generation.config, generation.certificates, generation.sockets)
+            if sock := self._overview.open(generation.config):
+                self._selector.register(sock, selectors.EVENT_READ)
         else:
             close_others(self._sockets, generation.sockets)
             self._sockets = generation.sockets
+            self._overview.reloaded()
             LOGGER.info("reloaded: %s", status)
+        self._overview.adopt(generation.config)
         self._changes.served(generation.config, generation.files)
         systemd.ready(status)
 
     def abandoned(self, generation: Generation[WorkerProcess], problems: Sequence[str]) -> None:
         """The one before it goes on; if there is none, that was all."""
+        close_others(generation.sockets, self._sockets)
+        self._overview.withdraw()
         if self._fleet.stopping:
             return
         if self._fleet.current is None:
             self._problems += tuple(problems)
             self._fleet.stop()
         else:
-            close_others(generation.sockets, self._sockets)
             self._changes.tried(generation.files)
             self._not_reloaded(problems)
 
@@ -130,6 +158,7 @@ class Supervisor:
             if not self._fleet.has_room(_size(config)):
                 self._reload_wanted = True  # when something has ended
                 return
+            self._overview.prepare(config)
             sockets = bind(config, before=self._sockets)
         except ConfigError as error:
             self._not_reloaded(error.problems)
@@ -137,6 +166,8 @@ class Supervisor:
         self._fleet.begin(config, sockets, _size(config))
 
     def _not_reloaded(self, problems: Sequence[str]) -> None:
+        self._overview.withdraw()
+        self._overview.not_reloaded(problems)
         current = self._fleet.current
         for problem in problems:
             LOGGER.error("%s", problem)
@@ -157,6 +188,8 @@ class Supervisor:
                 elif isinstance(source, Watcher):
                     source.clear()
                     looked = -math.inf
+                elif isinstance(source, StatusSocket):
+                    self._overview.answer()
                 elif isinstance(source, socket.socket):
                     self._obey(source)
             self._bury()
@@ -187,6 +220,7 @@ class Supervisor:
             self._listen_to(child)  # its last words
             self._selector.unregister(child)
             child.close()
+            self._shared.clear(worker.slot)
             self._fleet.ended(worker, status)
 
     # Signals
@@ -230,6 +264,8 @@ class Supervisor:
                 self._stop()
             case signal.SIGUSR1:
                 self._fleet.reopen_logs()
+            case signal.SIGUSR2:
+                messages.say(as_text(self._overview.snapshot()).rstrip("\n"))
 
     def _stop(self) -> None:
         if self._fleet.stopping:
@@ -245,7 +281,7 @@ class Supervisor:
 
 
 def _size(config: Config) -> int:
-    return config.server.workers or len(os.sched_getaffinity(0))
+    return config.server.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
 def _given() -> list[socket.socket]:

@@ -78,7 +78,7 @@ class Watcher:
             ):
                 with suppress(BlockingIOError):  # it is full of news already
                     os.write(self._write, b"!")
-        except (OSError, RuntimeError) as error:  # inotify has its limits
+        except (OSError, RuntimeError, ValueError) as error:  # inotify has its limits, watchfiles wants UTF-8
             LOGGER.warning("changes of files are noticed late, since they cannot be watched (%s)", error)
 
 

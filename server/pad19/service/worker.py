@@ -20,6 +20,7 @@ from pad19.dispatch.forwarded import ForwardedListener, Forwarders
 from pad19.dispatch.listener import Listener
 from pad19.dispatch.record import Record
 from pad19.dispatch.router import Handler, Router
+from pad19.dispatch.shared_counts import SharedCounts
 from pad19.tls.certificate import CertificateError, Credentials, files, load
 from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make
@@ -105,6 +106,12 @@ def _credentials(capsule: Capsule, host: str, config: Config) -> tuple[Credentia
     return load_or_make(host, config.server.certs)
 
 
+def admission_for(config: Config, shared: SharedCounts | None = None) -> Admission:
+    """What the limits allow, together with the other workers if they are shared."""
+    limits = config.limits
+    return Admission(limits.connections, limits.per_address, rate=limits.rate, shared=shared)
+
+
 async def serve(
     config: Config,
     site: Site,
@@ -113,18 +120,23 @@ async def serve(
     stop: trio.Event,
     stop_now: trio.Event | None = None,
     *,
+    admission: Admission | None = None,
+    count: Callable[[Record], None] | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until ``stop``, then finish what runs within the grace period; owns the sockets and the log.
 
-    ``stop_now`` ends it at once. ``ready`` is called when connections are being taken.
+    ``stop_now`` ends it at once. ``ready`` is called when connections are being taken, ``count`` for
+    each one that has ended.
     """
     limits = config.limits
-    admission = Admission(limits.connections, limits.per_address)
+    admission = admission or admission_for(config)
     line = formatter(config.log.format, config.log.addresses)
 
     def record(entry: Record) -> None:
         log.write(line(entry))
+        if count:
+            count(entry)
 
     connect = partial(
         Connections,
@@ -134,7 +146,7 @@ async def serve(
         Deadlines(limits.handshake_s, limits.request_s),
     )
     connections = connect(record)
-    checks = connect(lambda _: None)  # of forwarders, every two seconds
+    checks = connect(lambda _: None, trusted=True)  # of forwarders, every two seconds
 
     def listener_for(bound: Bound) -> Listener:
         check_port = config.server.check_port

@@ -14,12 +14,15 @@ from types import FrameType
 
 import trio
 
+from pad19.dispatch.admission import Admission
+
 from . import messages
 from .config import ConfigError
 from .handover import Alive, Failed, Order, Ready, Shown, send
 from .log_writer import LogWriter, open_log
+from .scoreboard import Slot
 from .signature import Signatures, signatures
-from .worker import Site, certificate_files, serve
+from .worker import Site, admission_for, certificate_files, serve
 
 HEARTBEAT = 1.0  # seconds
 
@@ -71,10 +74,26 @@ async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> N
     def ready() -> None:
         send(order.reports, Ready(_shown(site), files))
         os.set_blocking(order.reports, False)
-        background.start_soon(_give_signs_of_life, order.reports)
+        background.start_soon(_give_signs_of_life, order.reports, slot, admission)
 
+    shared = order.shared
+    slot = shared.slot(order.slot)
+    # Alone, a worker has nobody to ask; but rates are to outlive it.
+    is_alone = order.size == 1 and not order.config.limits.rate
+    counts = None if is_alone else shared.limits(order.slot, worker=order.number, workers=order.size)
+    admission = admission_for(order.config, counts)
     async with trio.open_nursery() as background:
-        await serve(order.config, site, order.bound(), log, stop, stop_now, ready=ready)
+        await serve(
+            order.config,
+            site,
+            order.bound(),
+            log,
+            stop,
+            stop_now,
+            admission=admission,
+            count=slot.count,
+            ready=ready,
+        )
         background.cancel_scope.cancel()
 
 
@@ -97,8 +116,9 @@ def _obey_signals(stop: trio.Event, stop_now: trio.Event, log: LogWriter) -> Non
         signal.signal(number, handle)
 
 
-async def _give_signs_of_life(reports: int) -> None:
+async def _give_signs_of_life(reports: int, slot: Slot, admission: Admission) -> None:
     while True:
+        slot.beat(admission.total)
         with suppress(OSError):  # its reader is busy, or gone, and then we are soon
             send(reports, Alive())
         await trio.sleep(HEARTBEAT)
