@@ -1,0 +1,1 @@
+"""State that survives: values, counters and lists for routes, on SQLite."""
