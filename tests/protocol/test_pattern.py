@@ -1,5 +1,6 @@
 import itertools
 import time
+from datetime import date
 
 import pytest
 from hypothesis import example, given
@@ -157,6 +158,88 @@ def test_no_pattern(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r"^must ") as refusal:
         Pattern.parse(text)
     assert str(refusal.value).startswith(message)
+
+
+def to_date(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def to_even(text: str) -> int:
+    number = int(text)
+    if number % 2:
+        raise ValueError
+    return number
+
+
+FURTHER = {"date": to_date, "even": to_even, "same_date": to_date}
+FURTHER_MATCHES = [  # patterns, path, the winner, its captures
+    (["/{x:date}"], "/2026-11-23", "/{x:date}", {"x": date(2026, 11, 23)}),
+    (["/{x:date}"], "/2026-11-31", None, {}),
+    (["/{x:date}"], "/", None, {}),
+    (["/{x:even}", "/{x:int}"], "/2", "/{x:even}", {"x": 2}),
+    (["/{x:even}", "/{x:int}"], "/3", "/{x:int}", {"x": 3}),
+    (["/2", "/{x:even}"], "/2", "/2", {}),
+    (["/{x:even}/a", "/{x}/b"], "/2/b", "/{x}/b", {"x": "2"}),
+    (["/{x:even}/a", "/{y:even}/b"], "/2/b", "/{y:even}/b", {"y": 2}),
+    (["/{x:date}/{rest:path}"], "/2026-11-23/a/b", "/{x:date}/{rest:path}", {"rest": "a/b"}),
+]
+
+
+@pytest.mark.parametrize(("patterns", "path", "winner", "captures"), FURTHER_MATCHES)
+@pytest.mark.parametrize("order", [1, -1])
+def test_further_kinds(
+    patterns: list[str], path: str, winner: str | None, captures: dict[str, object], order: int
+) -> None:
+    made: PatternTable[str] = PatternTable()
+    for pattern in patterns[::order]:
+        made.add(Pattern.parse(pattern, FURTHER), pattern)
+    found = made.find(segments(path))
+    if winner is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found[0] == winner
+        assert captures.items() <= found[1].items()
+
+
+def test_a_further_kind_sees_what_an_encoded_slash_stands_for() -> None:
+    seen: list[str] = []
+    made: PatternTable[str] = PatternTable()
+    made.add(Pattern.parse("/{x:seen}", {"seen": seen.append}), "")
+    made.find(segments("/a%2Fb%2525"))
+    assert seen == ["a/b%25"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("/{x:even}", "/{y:even}"), ("/{x:even}", "/{y:date}"), ("/{x:even}/a", "/{y:date}/b")],
+)
+def test_two_further_kinds_in_one_place(first: str, second: str) -> None:
+    made: PatternTable[str] = PatternTable()
+    made.add(Pattern.parse(first, FURTHER), first)
+    with pytest.raises(ValueError, match=r"^/") as refusal:
+        made.add(Pattern.parse(second, FURTHER), second)
+    assert str(refusal.value) == first
+
+
+def test_one_function_is_one_kind_under_any_name() -> None:
+    made: PatternTable[str] = PatternTable()
+    made.add(Pattern.parse("/{x:date}/a", FURTHER), "a")
+    made.add(Pattern.parse("/{x:same_date}/b", FURTHER), "b")
+    assert made.find(segments("/2026-11-23/b")) == ("b", {"x": date(2026, 11, 23)})
+
+
+def test_an_unknown_kind_is_told_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"^must ") as refusal:
+        Pattern.parse("/{x:data}", {"date": to_date})
+    assert str(refusal.value) == "must have {name}, {name:int}, {name:date} or {name:path} as whole segments"
+
+
+def test_what_else_a_further_kind_raises_is_its_mistake() -> None:
+    made: PatternTable[str] = PatternTable()
+    made.add(Pattern.parse("/{x:colour}", {"colour": {"red": 1}.__getitem__}), "")
+    with pytest.raises(KeyError):
+        made.find(("blue",))
 
 
 def test_searching_takes_linear_time() -> None:

@@ -16,6 +16,7 @@ from pad19.content.static import StaticFiles
 from pad19.dispatch.admission import Admission
 from pad19.dispatch.connection import Connections, Deadlines
 from pad19.dispatch.listener import Listener
+from pad19.dispatch.presence import Presence
 from pad19.dispatch.record import Record
 from pad19.dispatch.router import Handler, Router
 from pad19.protocol.uri import normalize_host
@@ -62,6 +63,7 @@ class Server:
     per_address: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
     records: list[Record] = field(default_factory=list)
+    presence: Presence = field(default_factory=Presence)
 
     def __post_init__(self) -> None:
         hosts = {normalize_host(host) if "*" not in host else host: host for host in self.handlers}
@@ -73,6 +75,7 @@ class Server:
             self.admission,
             self.deadlines,
             self.records.append,
+            self.presence,
         )
 
 
@@ -160,6 +163,8 @@ def stdlib_context(version: ssl.TLSVersion | None = None, certificate: Path | No
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    # Some builds of Python take a truncated answer for a whole one.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if version:
         context.minimum_version = context.maximum_version = version
     if certificate:

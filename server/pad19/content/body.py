@@ -19,6 +19,8 @@ class FileShrank(BrokenBody):
 class FileBody:
     """The first ``size`` bytes of ``fd``, which it owns and closes in `aclose`."""
 
+    is_stored = True
+
     __slots__ = ("_buffer", "_fd", "_nowait", "_offset", "_size")
 
     def __init__(self, fd: int, size: int) -> None:

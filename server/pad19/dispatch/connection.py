@@ -8,6 +8,7 @@ one record in any case.
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ from pad19.tls.errors import HandshakeFailed, Truncated
 from pad19.tls.stream import TLSStream
 
 from .admission import Admission, NoRoom
+from .presence import ClientLeft, Presence
 from .record import Record
 from .router import Router
 from .timekeeper import Timekeeper
@@ -53,10 +55,11 @@ class Connections:
         admission: Admission,
         deadlines: Deadlines,
         log: Callable[[Record], None],
+        presence: Presence | None = None,
         *,
         trusted: bool = False,
     ) -> None:
-        """``trusted``: these are a forwarder's own, see `Admission.enter`."""
+        """``presence`` is told of clients; handlers ask it. ``trusted``: see `Admission.enter`."""
         self._contexts = contexts
         self._router = router
         self._admission = admission
@@ -64,6 +67,7 @@ class Connections:
         self._request_time = Timekeeper(deadlines.request)
         self._log = log
         self._trusted = trusted
+        self._presence = presence or Presence()
         self._handshakes = 0
 
     async def keep_time(self) -> None:
@@ -113,13 +117,19 @@ class Connections:
         identity = stream.identity
         record.tls_version = stream.version
         record.fingerprint = identity.fingerprint if identity else None
-        client = Client(record.address, client_port, stream.server_name, record.tls_version, identity)
+        client = Client(
+            record.address, client_port, stream.server_name, record.tls_version, identity, stream.cipher
+        )
         # Who is refused need not wait for the request to be read.
         request = (
             await self._read_request(stream, client, record) if refusal is None else _reply(refusal, record)
         )
         if request is not None:
-            await self._answer(stream, record, request, port)
+            self._presence.arrived(client, stream.descriptor)
+            try:
+                await self._answer(stream, record, request, client, port)
+            finally:
+                self._presence.gone(client)
 
     async def _shake_hands(self, stream: TLSStream, record: Record) -> bool:
         self._handshake_time.begin(stream)
@@ -172,7 +182,7 @@ class Connections:
         return None
 
     async def _answer(
-        self, stream: TLSStream, record: Record, request: Request | Reply, port: int | None
+        self, stream: TLSStream, record: Record, request: Request | Reply, client: Client, port: int | None
     ) -> None:
         if isinstance(request, Reply):
             response: Response = request
@@ -191,7 +201,7 @@ class Connections:
                 await stream.finish(head + response.body, drain=drain)
                 record.bytes_sent = len(response.body)
             else:
-                await self._stream(stream, record, head, response.body)
+                await self._stream(stream, record, head, response.body, client)
         finally:
             if not isinstance(body, bytes):
                 with trio.CancelScope(shield=True):
@@ -205,7 +215,7 @@ class Connections:
         try:
             return await handler(request)
         except Exception as error:
-            if isinstance(error, Failure):
+            if isinstance(error, (Failure, ClientLeft)):
                 raise
             LOGGER.exception("%r: the handler failed", request.uri)
             raise TemporaryFailure("internal error") from error
@@ -219,12 +229,16 @@ class Connections:
             failure = TemporaryFailure("internal error")
             return Reply(failure.status, ""), header(failure.status, str(failure))
 
-    async def _stream(self, stream: TLSStream, record: Record, head: bytes, body: Stream) -> None:
+    async def _stream(
+        self, stream: TLSStream, record: Record, head: bytes, body: Stream, client: Client
+    ) -> None:
         await stream.write(head)
+        is_stored = getattr(body, "is_stored", False)
         try:
-            async for chunk in body:
-                await stream.write(chunk)
-                record.bytes_sent += len(chunk)
+            with nullcontext() if is_stored else self._presence.attend(client):
+                async for chunk in body:
+                    await stream.write(chunk)
+                    record.bytes_sent += len(chunk)
         except trio.BrokenResourceError:
             raise
         except BrokenBody as error:

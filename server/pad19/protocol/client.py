@@ -1,6 +1,6 @@
 """Who is asking: values that the connection fills in and handlers read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -21,6 +21,9 @@ class Identity:
     not_before: datetime  # aware, UTC
     not_after: datetime
     defect: str | None = None  # why nobody should accept it: a weak key, a broken signature
+    der: bytes = field(
+        default=b"", repr=False, compare=False
+    )  # the certificate; the fingerprint stands for it
 
     @property
     def common_name(self) -> str | None:
@@ -47,6 +50,7 @@ class Client:
     server_name: str | None = None  # SNI, lower case, without a trailing dot
     tls_version: str = ""  # "TLSv1.3" or "TLSv1.2"
     certificate: Identity | None = None
+    cipher: str = ""  # OpenSSL's name: "TLS_AES_128_GCM_SHA256"
 
     @property
     def fingerprint(self) -> str | None:

@@ -2,30 +2,36 @@
 
 A hole is a whole segment of a path. ``{name}`` takes any segment that is not empty, ``{name:int}``
 one of up to 18 digits, and ``{name:path}``, at the end only, all the rest with its slashes, which
-may be nothing. Of several patterns that match, the most specific wins: segment by segment, what is
-written out goes before int, before any segment, before the rest. So the order in which patterns
-are added means nothing, and two that match the same paths cannot both be there.
+may be nothing. Further kinds are functions: ``{day:date}`` takes the segments that its `Convert`
+takes. Of several patterns that match, the most specific wins: segment by segment, what is written
+out goes before a further kind, before int, before any segment, before the rest. So the order in
+which patterns are added means nothing, and two that match the same paths cannot both be there.
 
 Everything here works on decoded segments (`Request.segments`): an encoded slash is part of a
 segment. The rest cannot hold one, since nobody could tell it from a separator then.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Self, TypeVar, cast
+from types import MappingProxyType
+from typing import Generic, Literal, Self, TypeVar
 
 from .uri import InvalidURI, parse, percent_decode, percent_encode
 
-Kind = Literal["int", "str", "path"]
-Value = str | int
+Kind = Literal["int", "str", "path", "further"]
+Value = object  # an int for the kind int, a str for str and path, whatever a `Convert` makes
+Convert = Callable[[str], Value]  # of a segment that is not empty; ValueError: it is none of this kind
 T = TypeVar("T")
+
+KINDS: Mapping[str, Kind] = MappingProxyType({"int": "int", "str": "str", "path": "path"})  # by name
+_NONE: Mapping[str, Convert] = MappingProxyType({})
 
 MAX_PATTERN = 1024  # characters; no path is longer
 MAX_SEGMENTS = 64  # of a pattern: searching goes one call deeper for each
 MAX_DIGITS = 18  # of an int: such a number fits into 64 bits, as databases have them
 
-_CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|str|path))?\}")
+_CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
 _HOLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PARTS_OF_URI = re.compile(r"(gemini://[^/?#{}]*)?(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
 _KEEP = "/%!$&'()*+,;=:@"  # what a path may hold besides letters and digits; a query also has "?"
@@ -37,6 +43,7 @@ class Capture:
 
     name: str
     kind: Kind
+    convert: Convert | None = None  # of a further kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,10 @@ class Pattern:
     parts: tuple[str | Capture, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, further: Mapping[str, Convert] = _NONE) -> Self:
         """Read ``/old/{rest:path}``. What is written out may be percent-encoded or not.
+
+        ``further``: more kinds of captures, by name.
 
         Raises:
             ValueError: It is none; the message continues "it ...".
@@ -61,7 +70,7 @@ class Pattern:
             raise ValueError("must have no control characters")
         if "?" in text or "#" in text:
             raise ValueError("must be a path alone, without ? and #")
-        parts = tuple(map(_parse_part, text[1:].split("/")))
+        parts = tuple(_parse_part(part, further) for part in text[1:].split("/"))
         if len(parts) > MAX_SEGMENTS:
             raise ValueError(f"must have at most {MAX_SEGMENTS} segments")
         if any(isinstance(part, Capture) and part.kind == "path" for part in parts[:-1]):
@@ -157,22 +166,30 @@ class PatternTable(Generic[T]):
         """Add a pattern.
 
         Raises:
-            ValueError: There is one already that matches the same paths; its text is the message.
+            ValueError: There is one already that matches the same paths, or has another further kind
+                in the same place, and nobody can tell which goes first; its text is the message.
         """
         node = self._root
         for part in pattern.parts:
-            if isinstance(part, Capture):
+            if not isinstance(part, Capture):
+                node = node.literals.setdefault(part, _Node())
+            elif part.convert is None:
                 node = node.captures.setdefault(part.kind, _Node())
             else:
-                node = node.literals.setdefault(part, _Node())
+                node.further = node.further or (part.convert, _Node(), pattern.text)
+                convert, node, text = node.further
+                if convert != part.convert:
+                    raise ValueError(text)
         if node.leaf is not None:
             raise ValueError(node.leaf[0].text)
         node.leaf = (pattern, value)
 
     def find(self, segments: Sequence[str]) -> tuple[T, dict[str, Value]] | None:
-        """What the most specific pattern leads to, and its captures. Looks at each pattern once at most."""
-        if not self._root.literals and not self._root.captures:
-            return None
+        """What the most specific pattern leads to, and its captures. Looks at each pattern once at most.
+
+        Raises:
+            Exception: A `Convert` raised it, and it is no ValueError.
+        """
         # The last segment with an encoded slash; no rest may begin before it.
         slashed = max((at for at, segment in enumerate(segments) if "/" in segment), default=-1)
         values: list[Value] = []
@@ -189,6 +206,7 @@ class _Node(Generic[T]):
 
     literals: "dict[str, _Node[T]]" = field(default_factory=dict)
     captures: "dict[str, _Node[T]]" = field(default_factory=dict)  # by kind
+    further: "tuple[Convert, _Node[T], str] | None" = None  # and the pattern that brought it
     leaf: tuple[Pattern, T] | None = None  # the pattern that ends here
 
 
@@ -202,6 +220,16 @@ def _find(
     inner = node.literals.get(segment)
     if inner is not None and (leaf := _find(inner, segments, at + 1, slashed, values)):
         return leaf
+    if node.further is not None and segment:
+        convert, inner, _ = node.further
+        try:
+            values.append(convert(segment))
+        except ValueError:
+            pass
+        else:
+            if leaf := _find(inner, segments, at + 1, slashed, values):
+                return leaf
+            values.pop()
     if not node.captures:
         return None
     is_number = segment.isascii() and segment.isdigit() and len(segment) <= MAX_DIGITS
@@ -219,11 +247,16 @@ def _find(
     return inner.leaf
 
 
-def _parse_part(text: str) -> str | Capture:
+def _parse_part(text: str, further: Mapping[str, Convert]) -> str | Capture:
     if match := _CAPTURE.fullmatch(text):
-        return Capture(match[1], cast("Kind", match[2] or "str"))
+        name, kind = match[1], match[2] or "str"
+        if kind in KINDS:
+            return Capture(name, KINDS[kind])
+        if kind in further:
+            return Capture(name, "further", further[kind])
     if "{" in text or "}" in text:
-        raise ValueError("must have {name}, {name:int} or {name:path} as whole segments")
+        forms = [f"{{name:{kind}}}" for kind in ("int", *further, "path")]
+        raise ValueError(f"must have {', '.join(['{name}', *forms[:-1]])} or {forms[-1]} as whole segments")
     try:
         segment = percent_decode(text)
     except InvalidURI as error:

@@ -1,7 +1,10 @@
 """A request line in, a `Request` out (network specification, section "Requests")."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
 from . import uri as uris
 from .client import Client
@@ -9,6 +12,7 @@ from .failure import BadRequest, NotFound
 
 MAX_URI = 1024  # bytes; CRLF comes on top (section "Requests")
 DEFAULT_PORT = 1965
+_NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,9 @@ class Request:
 
     ``path`` has its dot segments resolved and is percent-decoded, so a ``%2F`` in it looks like a
     separator: whoever cuts it into segments uses `segments`, where it does not.
+
+    The capsule adds the last two where routes answer. They are no part of what was asked, and may
+    hold secrets: neither is shown or compared.
     """
 
     uri: str  # as sent
@@ -28,6 +35,8 @@ class Request:
     query: str | None  # decoded; None: no "?" at all, so the client was not asked yet
     raw_query: str | None
     client: Client
+    settings: Mapping[str, Any] = field(default_factory=lambda: _NO_SETTINGS, repr=False, compare=False)
+    store: Any = field(default=None, repr=False, compare=False)  # the capsule's key-value store
 
     @property
     def segments(self) -> tuple[str, ...]:

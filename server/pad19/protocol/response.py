@@ -24,7 +24,8 @@ _MIMETYPE = re.compile(r"[\w!#$&^.+\-]+/[\w!#$&^.+\-]+(?: *;[ -~]*)?", re.ASCII)
 class Stream(Protocol):
     """A body that is made while it is sent. A chunk is good until the next one is asked for.
 
-    `aclose` is always called, whether it was started, finished or neither.
+    `aclose` is always called, whether it was started, finished or neither. With an attribute ``is_stored``
+    that is true, it is sent to a client that closes its sending side, since it never waits for long.
     """
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]: ...

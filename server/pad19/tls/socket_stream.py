@@ -35,6 +35,11 @@ class SocketStream(trio.abc.HalfCloseableStream):
         self._emptied = False
         self._waiting = 0  # tasks that a close must wake
 
+    @property
+    def descriptor(self) -> int:
+        """Of the socket, as long as that is open."""
+        return self._fd
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Bytes as they come; ``b""`` at the end. No checkpoint if something should be there already."""
         size = max_bytes or RECEIVE_SIZE

@@ -71,6 +71,11 @@ class TLSStream(trio.abc.Stream):
         """Was it closed, or is it closing, on this side?"""
         return self._closed
 
+    @property
+    def descriptor(self) -> int | None:
+        """Of the socket; None if there is none underneath."""
+        return self._transport.descriptor if isinstance(self._transport, SocketStream) else None
+
     # What is known after the handshake
 
     @property

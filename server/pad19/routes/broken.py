@@ -1,0 +1,66 @@
+"""A module that cannot be mounted, and what to tell about it."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .frames import Frame, format_whole, frames_of, summary_of
+from .interface import RouteError
+from .naming import is_private, plain
+
+MAX_PART = 500  # characters of a message
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenModule:
+    """It did not import, or has no routes that can be used. As text: one sentence for the log."""
+
+    prefix: str  # of the paths that it would answer: "/guestbook", or "" for all
+    file: Path | None  # in the folder of routes
+    mount: str | None  # else: what stands in the configuration
+    error: BaseException
+
+    def __str__(self) -> str:
+        frame = self._nearest()
+        place = str(self.file) if frame is None else f"{frame.file}, line {frame.line}"
+        if isinstance(self.error, SyntaxError) and self.error.offset:
+            place += f", column {self.error.offset}"
+        parts = (self.mount, None if frame is None and self.mount else place, self.summary, self.hint)
+        return ": ".join(plain(" ".join(part[:MAX_PART].split())) for part in parts if part)
+
+    @property
+    def summary(self) -> str:
+        """What ails it."""
+        error = self.error
+        if isinstance(error, RouteError):
+            return plain(str(error))
+        if isinstance(error, SystemExit):
+            return f"it ends the program, with sys.exit({'' if error.code is None else repr(error.code)})"
+        return "\n".join(map(plain, summary_of(error).split("\n")))
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it, where that is known."""
+        if isinstance(self.error, SystemExit):
+            return "let it only declare what there is"
+        name = self.error.name if isinstance(self.error, ModuleNotFoundError) else None
+        if not name:
+            return None
+        folder = self.file.parent if self.file else None
+        if is_private(name):
+            return f"there is no {plain(name).replace('.', '/')}.py"
+        if folder and (folder / f"{name}.py").exists():
+            return f"write it as from . import {name}"
+        # A part of something installed is missing for another reason.
+        return None if "." in name else f"install it, mostly that is {sys.executable} -m pip install {name}"
+
+    @property
+    def traceback(self) -> str:
+        """As Python shows it, for a terminal."""
+        return format_whole(self.error)
+
+    def _nearest(self) -> Frame | None:
+        """The place nearest to the mistake: one of the author's own, or for something installed any."""
+        frames = frames_of(self.error)
+        any_place = frames[0] if frames and self.mount else None
+        return next((frame for frame in frames if frame.is_own), any_place)

@@ -1,0 +1,89 @@
+"""Where an exception came from, as the author of a module wants to know it."""
+
+import importlib
+import linecache
+import sysconfig
+import traceback
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePath
+
+MAX_FRAMES = 200  # of one exception: endless recursion has a thousand, all alike
+CONTEXT = 2  # lines of source before a line, and after it
+MAX_WIDTH = 200  # characters of a line of source
+
+_PACKAGE = Path(__file__).parents[1]
+_INSTALLED = {"site-packages", "dist-packages"}
+# They stand between an import and the module that is imported, and tell nobody anything.
+_IMPORTERS = (importlib.__file__, str(Path(__file__).with_name("loader.py")))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A place in the source."""
+
+    file: str
+    line: int  # counted from 1
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}, in {self.function}"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a capsule's author wrote it: it is not of Python, of pad19, or of something installed."""
+        return not _is_library(self.file)
+
+    def source(self) -> str:
+        """The line with some around it, numbered, and this one marked. Empty if there is no such file."""
+        linecache.checkcache(self.file)
+        lines = linecache.getlines(self.file)
+        if not 0 < self.line <= len(lines):
+            return ""
+        first, last = max(1, self.line - CONTEXT), min(len(lines), self.line + CONTEXT)
+        width = len(str(last))
+        return "\n".join(
+            f"{'>' if number == self.line else ' '} {number:{width}}  {text.rstrip()[:MAX_WIDTH]}".rstrip()
+            for number, text in enumerate(lines[first - 1 : last], first)
+        )
+
+
+def frames_of(error: BaseException) -> list[Frame]:
+    """The place where it was raised, the one that called it, and so on."""
+    trace = traceback.walk_tb(error.__traceback__)
+    stack = traceback.StackSummary.extract(trace, limit=-MAX_FRAMES, lookup_lines=False)
+    frames = [Frame(each.filename, each.lineno or 0, each.name) for each in reversed(stack)]
+    frames = [frame for frame in frames if not _imports(frame.file)]
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        frames.insert(0, Frame(error.filename, error.lineno, "<module>"))  # nothing in there ran
+    return frames
+
+
+def format_whole(error: BaseException) -> str:
+    """The traceback as Python shows it, from where a module begins."""
+    trace = error.__traceback__
+    while trace is not None and _imports(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def summary_of(error: BaseException) -> str:
+    """Its type and message, as Python shows them, maybe with notes in further lines."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"  # the rest of it are a frame and its source
+    return "".join(traceback.format_exception_only(error)).rstrip("\n")
+
+
+def _imports(file: str) -> bool:
+    return file.startswith("<frozen importlib") or file in _IMPORTERS
+
+
+@cache
+def _is_library(file: str) -> bool:
+    path = PurePath(file)
+    return (
+        file.startswith("<")  # made by exec(), as dataclasses do
+        or not _INSTALLED.isdisjoint(path.parts)
+        or path.is_relative_to(sysconfig.get_path("stdlib"))
+        or path.is_relative_to(_PACKAGE)
+    )

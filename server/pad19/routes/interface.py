@@ -1,0 +1,35 @@
+"""The types of the functions that a route author writes."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Concatenate
+
+from pad19.protocol.gemtext import Gemtext
+from pad19.protocol.request import Request
+from pad19.protocol.response import Response
+
+
+class RouteError(Exception):
+    """A mistake in how routes are declared. The message names the route and the function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capsule:
+    """What routes live in: the same as `Request.settings` and `Request.store`, for what asks nothing."""
+
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    store: Any = None
+
+
+Chunk = str | bytes | memoryview
+Chunks = AsyncIterable[Chunk] | Iterator[Chunk]
+Result = str | Gemtext | Path | Response | Chunks
+
+# The first argument is the request; captures come as keyword arguments.
+Handler = Callable[Concatenate[Request, ...], Result | Awaitable[Result]]
+CallNext = Callable[[Request], Awaitable[Response]]
+Middleware = Callable[[Request, CallNext], Awaitable[Result]]
+Lifespan = Callable[[Capsule], AsyncIterator[None]]
+Background = Callable[[Capsule], Awaitable[None]]

@@ -1,0 +1,161 @@
+"""The handler that routes become: they are asked first, and what lies behind them is asked next."""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import trio
+
+from pad19.protocol.client import Client
+from pad19.protocol.failure import CGIError, Failure, NotFound
+from pad19.protocol.pattern import PatternTable
+from pad19.protocol.request import Request
+from pad19.protocol.response import MAX_META, Redirect, Response
+from pad19.protocol.uri import percent_encode
+
+from .call import Call
+from .interface import Capsule, RouteError
+from .lifespan import living
+from .results import Results, ServeFile
+from .table import Routes, declared
+
+LOGGER = logging.getLogger("pad19.routes")
+
+THREADS = 16  # for functions that are no async def
+
+Inner = Callable[[Request], Awaitable[Response]]
+# What to answer instead of "42 internal error": gets the request, what was raised, and the error's id.
+OnError = Callable[[Request, BaseException, str], Response]
+# What surrounds the work for a client.
+Attend = Callable[[Client], AbstractContextManager[object]]
+
+
+async def _nothing(_request: Request) -> Response:
+    raise NotFound
+
+
+class Mounted:
+    """A handler. Nothing in it changes any more, whatever is declared later."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        inner: Inner = _nothing,
+        *,
+        settings: Mapping[str, Any] = MappingProxyType({}),
+        store: Any = None,
+        serve_file: ServeFile | None = None,
+        threads: trio.CapacityLimiter | None = None,
+        on_error: OnError | None = None,
+        attend: Attend = nullcontext,
+    ) -> None:
+        """Compile the routes.
+
+        Args:
+            routes: All of the capsule.
+            inner: Answers where no route matches.
+            settings: For `Request.settings`.
+            store: For `Request.store`.
+            serve_file: Answers with the file of a Path that a route returns.
+            threads: The pool for functions that are no ``async def``.
+            on_error: Answers when a route fails, after the log was told.
+            attend: Cancels what a route does within when the client leaves, and raises then.
+
+        Raises:
+            RouteError: Two routes answer the same paths.
+        """
+        everything = declared(routes)
+        self._inner = inner
+        self._capsule = Capsule(MappingProxyType(dict(settings)), store)
+        self._lifespans = everything.lifespans
+        self._background = everything.background
+        self._on_error = on_error
+        self._attend = attend
+        results = Results(threads or trio.CapacityLimiter(THREADS), serve_file)
+        self._tables: dict[str, PatternTable[Call]] = {}  # by scheme
+        added: dict[tuple[str, str], Call] = {}
+        for route in everything.routes:
+            call = Call(route, results)
+            try:
+                self._tables.setdefault(route.scheme, PatternTable()).add(route.pattern, call)
+            except ValueError as error:
+                other = added[route.scheme, str(error)]
+                raise RouteError(f"{call.name} cannot be told apart from {other.name}") from None
+            added[route.scheme, route.pattern.text] = call
+
+    def living(self) -> AbstractAsyncContextManager[None]:
+        """What must be entered before requests come: lifespans and background tasks.
+
+        Raises:
+            Exception: Whatever a lifespan raises.
+        """
+        return living(self._capsule, self._lifespans, self._background)
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer by the route that matches, or let the inner handler do it.
+
+        Raises:
+            CGIError: The route failed, or took too long.
+            Failure: What the route or the inner handler raises.
+        """
+        table = self._tables.get(request.scheme)
+        if table is None:
+            return await self._inner(request)
+        segments = request.segments
+        try:
+            found = table.find(segments)
+            other = _other_slash(table, segments) if found is None else None
+        except Exception as error:
+            return self._failed("a converter", request, error)
+        if found is None:
+            return await self._ask_inner(request, other)
+        call, captures = found
+        timeout = call.route.policy.timeout
+        request = replace(request, settings=self._capsule.settings, store=self._capsule.store)
+        with self._attend(request.client):
+            try:
+                with trio.move_on_after(timeout):
+                    return await call(request, captures)
+            except (Exception, SystemExit) as error:  # exit() in a route must not end the worker
+                return self._failed(call.name, request, error)
+        LOGGER.warning("%s took longer than %g seconds for %r", call.name, timeout, request.path)
+        raise CGIError(f"the route took longer than {timeout:g} seconds")
+
+    async def _ask_inner(self, request: Request, other: str | None) -> Response:
+        try:
+            return await self._inner(request)
+        except NotFound:
+            if other is None:
+                raise
+            target = other if request.raw_query is None else f"{other}?{request.raw_query}"
+            if len(target) > MAX_META:  # an IRI becomes up to three times as long
+                raise
+            return Redirect(target, permanent=True)
+
+    def _failed(self, name: str, request: Request, error: BaseException) -> Response:
+        """The answer to an exception: a failure is one itself, also if a nursery wrapped it."""
+        inner = error
+        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+            inner = inner.exceptions[0]
+        if isinstance(inner, Failure):
+            raise inner
+        error_id = secrets.token_hex(4)
+        # Without the query: what visitors answer to a prompt does not belong into a log.
+        LOGGER.error("error %s: %s failed for %r", error_id, name, request.path, exc_info=error)
+        if self._on_error is not None:
+            return self._on_error(request, error, error_id)
+        raise CGIError(f"internal error, id {error_id}")
+
+
+def _other_slash(table: PatternTable[Call], segments: tuple[str, ...]) -> str | None:
+    """The path with a slash at its end, or without the one that it has, if a route answers there."""
+    *folders, last = segments
+    other = (*segments, "") if last or not folders else tuple(folders)
+    # "//host" would be another server.
+    if not other[0] or table.find(other) is None:
+        return None
+    return "/" + "/".join(map(percent_encode, other))

@@ -1,0 +1,160 @@
+"""What routes print and log goes to the log, under their names.
+
+A call notes who is `Running` in a context variable, which the threads and tasks that a route starts
+inherit. `RouteOutput` takes the place of standard output, which belongs to the access log, and
+`RouteNames` sees to what is logged. Neither ever raises: no route fails because it prints.
+"""
+
+import inspect
+import io
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from itertools import islice
+from types import FrameType, MappingProxyType
+from typing import Any, Self
+
+from pad19.protocol.request import Request
+
+from .naming import is_private, plain
+from .signature import name_of
+
+MAX_LINE = 2000  # characters of a line that are logged
+_DEPTH = 20  # frames, at most, from print() to a module of a routes folder
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Speaker:
+    """A route, or a module, by the name that the log has for it: ``guestbook.sign``."""
+
+    __slots__ = ("logger", "name")
+
+    def __init__(self, name: str, module: str) -> None:
+        self.name = name
+        self.logger = logging.getLogger(f"pad19.routes.{module}")
+
+    @classmethod
+    def of(cls, function: Callable[..., object]) -> Self:
+        """The one for a route's function."""
+        inner: Any = inspect.unwrap(function)
+        inner = getattr(inner, "func", inner)  # of a functools.partial
+        return cls(plain(name_of(function)).partition(" (line")[0], plain(str(inner.__module__)))
+
+
+class Running:
+    """Who prints, and a line that has not ended yet; for a call also what it is about."""
+
+    __slots__ = ("captures", "pending", "request", "speaker")
+
+    def __init__(
+        self, speaker: Speaker, request: Request | None = None, captures: Mapping[str, Any] = _NOTHING
+    ) -> None:
+        self.speaker = speaker
+        self.request = request
+        self.captures = captures
+        self.pending = ""
+
+    def end_line(self) -> None:
+        """Log what was printed without a newline behind it."""
+        line, self.pending = self.pending, ""
+        _tell(self.speaker, line)
+
+
+RUNNING: ContextVar[Running | None] = ContextVar("pad19_running", default=None)
+
+
+class RouteOutput(io.TextIOBase):
+    """Stands for ``sys.stdout``: a line that is printed is a line of the log, at the level INFO.
+
+    Outside of calls it goes by the name of the module that prints. Lines without text are dropped.
+    """
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._modules: dict[str, Running] = {}
+        self._lock = threading.RLock()  # a signal handler may print as well
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Take some text, and log the lines that end in it."""
+        running = RUNNING.get() or self._module()
+        with self._lock:
+            *lines, rest = f"{running.pending}{text}".split("\n")
+            running.pending = rest[: MAX_LINE + 1]
+        for line in lines:  # without the lock: handlers have their own, and may print
+            _tell(running.speaker, line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Log what is there of a line."""
+        (RUNNING.get() or self._module()).end_line()
+
+    def close(self) -> None:
+        """Only flush: others print as well."""
+        self.flush()
+
+    def _module(self) -> Running:
+        name = _printing(sys._getframe(2))  # who called our method
+        return self._modules.setdefault(name, Running(Speaker(name, name)))
+
+
+def _printing(frame: FrameType) -> str:
+    """The module of a routes folder that prints, or has a library print for it; else that library."""
+    names = [str(outer.f_globals.get("__name__")) for outer, _ in islice(traceback.walk_stack(frame), _DEPTH)]
+    return plain(next(filter(is_private, names), names[0]))
+
+
+class RouteNames(logging.Filter):
+    """For a handler of the log: puts a route's name before what it, or a library for it, logs.
+
+    What a module of a routes folder logs outside of calls gets the module's name. Records of pad19
+    itself are left alone.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets everything pass."""
+        if record.name.partition(".")[0] == "pad19" or hasattr(record, "route"):
+            return True
+        running = RUNNING.get()
+        if running is not None:
+            name = running.speaker.name
+        elif is_private(record.name):
+            name = plain(record.name)
+        else:
+            return True
+        with suppress(Exception):  # a message whose str() fails is the business of the handler
+            prefix = name.replace("%", "%%") if record.args else name
+            record.msg = f"{prefix}: {record.msg}"
+            record.route = name  # other handlers may have this filter too
+        return True
+
+
+_telling = threading.local()
+
+
+def _tell(speaker: Speaker, line: str) -> None:
+    line = line.rstrip()
+    if not line:
+        return
+    if len(line) > MAX_LINE:
+        line = f"{line[:MAX_LINE]}…"
+    line = plain(line)
+    with suppress(Exception):
+        if getattr(_telling, "is_active", False):
+            # Somebody's log handler writes to sys.stdout, which logs, and so on without end.
+            sys.stderr.write(f"{speaker.name}: {line}\n")
+            return
+        _telling.is_active = True
+        try:
+            speaker.logger.info("%s: %s", speaker.name, line)
+        finally:
+            _telling.is_active = False

@@ -1,0 +1,88 @@
+"""What a route's function returned becomes a `Response`."""
+
+import inspect
+import reprlib
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from pad19.protocol.gemtext import Gemtext
+from pad19.protocol.request import Request
+from pad19.protocol.response import Input, Redirect, Reply, Response, SensitiveInput, Stream, Success, header
+
+from .streams import Streamed
+
+# Answers with a file as static files are answered: same safety, same caching. A relative path is one
+# in the content folder. It raises NotFound for all that must not be served.
+ServeFile = Callable[[Path, Request], Awaitable[Response]]
+
+_EXPECTED = (
+    "return str, Gemtext, Success, Path, Input, SensitiveInput, Redirect, or for a stream what can be "
+    "iterated; raise a Failure"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """How results become responses, for all routes that are mounted together."""
+
+    threads: trio.CapacityLimiter  # for streams that are iterated there
+    serve_file: ServeFile | None = None
+
+    async def to_response(self, route: str, result: object, request: Request) -> Response:
+        """Make a response that can be sent; a stream is started. ``route`` is for messages.
+
+        Raises:
+            TypeError: It is nothing that a route can return.
+            ValueError: Its type, or the target of a redirect, cannot stand in a header.
+            Failure: A stream raises it before its first chunk, or there is no such file.
+            Exception: Whatever else a stream raises before its first chunk.
+        """
+        response = await self._convert(route, result, request)
+        try:
+            header(response.status, response.meta)  # what is wrong with it is the route's fault
+        except ValueError:
+            await close(response.body)
+            raise
+        if isinstance(response.body, Streamed):
+            await response.body.start(route, self.threads)
+        return response
+
+    async def _convert(self, route: str, result: Any, request: Request) -> Response:
+        match result:
+            case str():
+                return Success(result.encode())
+            case Gemtext():
+                return Success(str(result).encode())
+            case Success() | Reply():
+                return _with_body(route, result)
+            case Input() | SensitiveInput() | Redirect():
+                return result
+            case Path():
+                if self.serve_file is None:
+                    raise TypeError(f"{route} returned a Path, but it is mounted without a folder of files")
+                return await self.serve_file(result, request)
+            case AsyncIterable() | Iterator():
+                return Success(Streamed(result))
+        raise TypeError(f"{route} returned {reprlib.repr(result)}: {_EXPECTED}")
+
+
+async def close(body: bytes | Stream) -> None:
+    """Let go of a body that is not sent."""
+    if not isinstance(body, bytes):
+        with trio.CancelScope(shield=True):
+            await body.aclose()
+
+
+def _with_body(route: str, response: Success | Reply) -> Success | Reply:
+    body: Any = response.body  # no Body for sure: not everybody uses a type checker
+    # An asynchronous generator looks like a Stream, but it may be one of text.
+    if isinstance(body, bytes) or (isinstance(body, Stream) and not inspect.isasyncgen(body)):
+        return response
+    if isinstance(body, AsyncIterable | Iterator):
+        return replace(response, body=Streamed(body))
+    kind = f"{type(response).__name__} with a body of the type {type(body).__name__}"
+    raise TypeError(f"{route} returned {kind}: make it bytes, text by .encode()")

@@ -1,0 +1,265 @@
+"""Routes without a server: a client that runs requests in process.
+
+With trio (pytest-trio runs ``async def`` tests)::
+
+    async def test_sign() -> None:
+        async with Client(routes) as client:
+            response = await client.get("/sign?Ada")
+            assert (response.status, response.meta) == (30, "/")
+
+And without::
+
+    def test_sign() -> None:
+        with SyncClient(routes) as client:
+            assert client.get("/sign?Ada").status == 30
+
+What a response says is what the test sees: a redirect is followed only if the test says so.
+
+The pytest plugin `pad19.pytest_plugin` has clients for the capsule that a test belongs to.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.message import Message
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+import trio
+
+from .content.by_path import server_of
+from .content.static import StaticFiles
+from .protocol import client as protocol
+from .protocol.client import Identity
+from .protocol.failure import Failure, NotFound
+from .protocol.request import DEFAULT_PORT, Request, parse_request
+from .protocol.response import Reply, Response, header
+from .protocol.response_reader import parse_header
+from .protocol.status import Status
+from .protocol.uri import URI, parse, percent_encode, resolve
+from .routes.mounting import Inner, Mounted
+from .routes.results import ServeFile, close
+from .routes.table import Routes
+
+__all__ = ["Answer", "Client", "SyncClient", "identity"]
+
+MAX_REDIRECTS = 5  # in a row (network specification, section "Redirection")
+_REDIRECTS = range(30, 40)
+_NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client receives."""
+
+    status: int
+    meta: str  # a type, a prompt, a target or an errormsg, as it stands in the header
+    body: bytes = b""  # streams are collected
+
+    @property
+    def text(self) -> str:
+        """The body as text, in the charset that the type names, or UTF-8.
+
+        Raises:
+            UnicodeDecodeError: It is in another one.
+        """
+        message = Message()
+        message["content-type"] = self.meta if self.status == Status.SUCCESS else "text/plain"
+        return self.body.decode(message.get_content_charset("utf-8"))
+
+
+def identity(name: str, *, key: str | None = None) -> Identity:
+    """The identity of a made-up certificate with ``name`` as its CN: the same one for the same name.
+
+    ``key`` tells keys apart; a certificate that was renewed has the key of the one before it.
+    """
+    return Identity(
+        fingerprint=_sha256(f"certificate {name} {key}"),
+        key_fingerprint=_sha256(f"key {name if key is None else key}"),
+        subject=(("CN", name),),
+        issuer=(("CN", name),),
+        serial_number=1,
+        not_before=datetime(2020, 1, 1, tzinfo=UTC),
+        not_after=datetime(9999, 12, 31, tzinfo=UTC),
+    )
+
+
+def _sha256(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+class _Mounting:
+    """What both clients have in common."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        prefix: str = "",
+        host: str = "localhost",
+        certificate: Identity | None = None,
+        address: str = "127.0.0.1",
+        settings: Mapping[str, Any] = _NO_SETTINGS,
+        store: Any = None,
+        files: Path | None = None,
+    ) -> None:
+        """Mount the routes.
+
+        Args:
+            routes: The routes.
+            prefix: Where they are mounted: ``/guestbook`` for ``routes/guestbook.py``.
+            host: The capsule's.
+            certificate: The visitor's, unless a request brings another one.
+            address: The visitor's.
+            settings: For `Request.settings`.
+            store: For `Request.store`.
+            files: The content folder, for routes that return a Path, and for what no route answers.
+
+        Raises:
+            RouteError: Two routes cannot be told apart.
+        """
+        root = Routes()
+        root.include(routes, prefix)
+        inner: Inner = _nothing
+        serve_file: ServeFile | None = None
+        if files is not None:
+            inner = static = StaticFiles(files)
+            serve_file = server_of(static, files)
+        self._mounted = Mounted(
+            root, inner, settings=settings, store=store, serve_file=serve_file, on_error=_raise
+        )
+        self._host = host
+        self._certificate = certificate
+        self._address = address
+
+    async def _ask(
+        self, target: str, query: str | None, certificate: Identity | None, follow: bool
+    ) -> Answer:
+        uri = f"gemini://{self._host}{target}" if target.startswith("/") else target
+        if query is not None:
+            uri += f"?{percent_encode(query, '')}"
+        identity = certificate or self._certificate
+        client = protocol.Client(self._address, 50000, self._host, "TLSv1.3", identity)
+        answer = await self._exchange(uri, client)
+        for _ in range(MAX_REDIRECTS if follow else 0):
+            if answer.status not in _REDIRECTS:
+                break
+            base = parse(uri)
+            # Not with the old query: a reference without path and query would inherit it.
+            there = resolve(replace(base, query=None), parse(answer.meta))
+            if _server(there) != _server(base):
+                break
+            uri = str(replace(there, fragment=None))
+            answer = await self._exchange(uri, client)
+        return answer
+
+    async def _exchange(self, uri: str, client: protocol.Client) -> Answer:
+        try:
+            response = await self._mounted(parse_request(uri.encode(), client))
+        except Failure as failure:
+            response = Reply(failure.status, str(failure))
+        return await _received(response)
+
+
+class Client(_Mounting):
+    """Sends requests to routes. Within ``async with``, lifespans and background tasks run as well.
+
+    Exceptions that a visitor would see as an internal error reach the test as they are.
+    """
+
+    async def get(
+        self,
+        target: str,
+        query: str | None = None,
+        *,
+        certificate: Identity | None = None,
+        follow: bool = False,
+    ) -> Answer:
+        """Ask for a path, or a whole URI.
+
+        Args:
+            target: The path or the URI.
+            query: An answer to a prompt as it was typed, if it is not in the target already.
+            certificate: The visitor's, see `identity`.
+            follow: Follow redirects, up to five in a row. One that leads to another server, and a sixth
+                one, are returned as they are.
+
+        Raises:
+            Exception: A route failed.
+        """
+        return await self._ask(target, query, certificate, follow)
+
+    async def __aenter__(self) -> Self:
+        self._living = self._mounted.living()
+        await self._living.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._living.__aexit__(kind, error, trace)
+
+
+class SyncClient(_Mounting):
+    """A `Client` for plain functions. It works within ``with``: trio runs in a thread until its end."""
+
+    def get(
+        self,
+        target: str,
+        query: str | None = None,
+        *,
+        certificate: Identity | None = None,
+        follow: bool = False,
+    ) -> Answer:
+        """As `Client.get`."""
+        return trio.from_thread.run(self._ask, target, query, certificate, follow, trio_token=self._token)
+
+    def __enter__(self) -> Self:
+        ready: Future[None] = Future()
+        self._thread = ThreadPoolExecutor(1, "pad19.testing")
+        self._ended = self._thread.submit(trio.run, self._live, ready)
+        wait([ready, self._ended], return_when=FIRST_COMPLETED)
+        if self._ended.done():
+            self.__exit__()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._stop.set)
+        self._thread.shutdown()
+        self._ended.result()
+
+    async def _live(self, ready: Future[None]) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._stop = trio.Event()
+        async with self._mounted.living():
+            ready.set_result(None)
+            await self._stop.wait()
+
+
+async def _received(response: Response) -> Answer:
+    """Read a response as a client does."""
+    head = parse_header(header(response.status, response.meta).removesuffix(b"\r\n"))
+    body = response.body
+    if not isinstance(body, bytes):
+        try:
+            body = b"".join([bytes(chunk) async for chunk in body])
+        finally:
+            await close(response.body)
+    return Answer(head.status, head.meta, body)
+
+
+def _server(uri: URI) -> tuple[str | None, str | None, int]:
+    return uri.scheme, uri.host, uri.port or DEFAULT_PORT
+
+
+async def _nothing(_request: Request) -> Response:
+    raise NotFound
+
+
+def _raise(_request: Request, error: BaseException, _error_id: str) -> Response:
+    raise error

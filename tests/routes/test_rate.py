@@ -1,0 +1,126 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pad19.protocol.failure import SlowDown
+from pad19.routes.rate import MAX_VISITORS, Rate, RateLimit, address_group
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("5/1m", Rate(5, 60)),
+        ("60/10s", Rate(60, 10)),
+        ("1/24h", Rate(1, 86_400)),
+        ("1000000/1s", Rate(1_000_000, 1)),
+    ],
+)
+def test_a_rate(text: str, rate: Rate) -> None:
+    assert Rate.parse(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "5",
+        "5/m",
+        "/1m",
+        "0/1m",
+        "5/0s",
+        "5/1d",
+        "5/25h",
+        "1000001/1s",
+        "-5/1m",
+        "5 / 1m",
+        "\u0665/1m",
+        "5/1m\n",
+    ],
+)
+def test_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match=r'^must be a number of requests .* such as "5/1m"$'):
+        Rate.parse(text)
+
+
+REQUESTS = [  # rate, when requests come and how many seconds each is told to wait (0: none)
+    ("1/10s", [(0, 0), (0, 10), (5, 5), (9.5, 1), (10, 0), (10, 10)]),
+    (
+        "3/30s",
+        [(0, 0), (0, 0), (0, 0), (0, 10), (9, 1), (10, 0), (10, 10), (40, 0), (40, 0), (40, 0), (40, 10)],
+    ),
+    ("2/10s", [(0, 0), (3, 0), (3, 2), (5, 0), (5, 5)]),
+    ("3/1s", [(0, 0), (0, 0), (0, 0), (0, 1), (1 / 3, 0), (2 / 3, 0), (2 / 3, 1), (1, 0)]),
+]
+
+
+@pytest.mark.parametrize("start", [0, 123_456.789])
+@pytest.mark.parametrize(("rate", "requests"), REQUESTS)
+def test_a_limit(rate: str, requests: list[tuple[float, int]], start: float) -> None:
+    limit = RateLimit(Rate.parse(rate))
+    told = []
+    for when, _ in requests:
+        try:
+            limit.count("somebody", start + when)
+            told.append((when, 0))
+        except SlowDown as failure:
+            told.append((when, failure.seconds))
+    assert told == requests
+
+
+@given(
+    st.integers(1, 20),
+    st.integers(1, 60),
+    st.lists(st.floats(0, 30, allow_nan=False), min_size=1, max_size=60),
+)
+def test_who_waits_as_told_is_welcome(count: int, seconds: int, pauses: list[float]) -> None:
+    limit = RateLimit(Rate(count, seconds))
+    now = 1000.0
+    accepted: list[float] = []
+    for pause in pauses:
+        now += pause
+        try:
+            limit.count("somebody", now)
+        except SlowDown as failure:
+            now += max(failure.seconds, 1)
+            limit.count("somebody", now)
+        accepted.append(now)
+    # An even pace with a burst of `count`: never more than twice as many in any such time.
+    for begin in accepted:
+        assert sum(begin <= moment < begin + seconds for moment in accepted) <= 2 * count
+
+
+def test_visitors_do_not_count_for_each_other() -> None:
+    limit = RateLimit(Rate(1, 60))
+    limit.count("Ada", 0)
+    limit.count("Bob", 0)
+    with pytest.raises(SlowDown):
+        limit.count("Ada", 0)
+
+
+def test_of_many_visitors_those_are_forgotten_that_asked_first() -> None:
+    limit = RateLimit(Rate(2, 60))
+    for number in range(MAX_VISITORS):
+        limit.count(f"{number}", 0)
+    limit.count("0", 0)  # so "1" is now the first one
+    limit.count("new", 0)
+    limit.count("1", 0)
+    limit.count("1", 0)
+    with pytest.raises(SlowDown):
+        limit.count("1", 0)
+    with pytest.raises(SlowDown):
+        limit.count("0", 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "group"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002::/64"),
+        ("2001:db8:1:2::", "2001:0db8:0001:0002::/64"),
+        ("fe80::1%eth0", "fe80:0000:0000:0000::/64"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_visitor(address: str, group: str) -> None:
+    assert address_group(address) == group

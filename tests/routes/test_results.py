@@ -1,0 +1,189 @@
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from pad19.content.body import FileBody
+from pad19.protocol.client import Client
+from pad19.protocol.failure import Gone, NotFound
+from pad19.protocol.gemtext import Gemtext
+from pad19.protocol.request import Request, parse_request
+from pad19.protocol.response import BrokenBody, Input, Redirect, Reply, Response, SensitiveInput, Success
+from pad19.protocol.status import Status
+from pad19.routes.results import Results, close
+from pad19.routes.streams import Streamed, stream
+
+REQUEST = parse_request(b"gemini://a.test/", Client())
+
+
+async def serve_file(path: Path, request: Request) -> Response:
+    assert request is REQUEST
+    if path.name == "lost":
+        raise NotFound
+    return Success(str(path).encode(), "text/plain")
+
+
+async def convert(result: object, *, files: bool = True) -> Response:
+    results = Results(trio.CapacityLimiter(1), serve_file if files else None)
+    return await results.to_response("route /x, mine.x", result, REQUEST)
+
+
+AS_THEY_ARE: list[Response] = [
+    Success(b"x", "image/png"),
+    Input("?"),
+    SensitiveInput("?"),
+    Redirect("/café"),
+    Redirect("../", permanent=True),
+    Reply(Status.SLOW_DOWN, "5"),
+]
+RESULTS: list[tuple[object, Response]] = [
+    *zip(AS_THEY_ARE, AS_THEY_ARE, strict=True),
+    ("", Success(b"")),
+    ("# Café\n", Success("# Café\n".encode())),
+    (Gemtext().heading("x"), Success(b"# x\n")),
+    (Path("a/b"), Success(b"a/b", "text/plain")),
+]
+
+
+@pytest.mark.parametrize(("result", "response"), RESULTS)
+async def test_a_result(result: object, response: Response) -> None:
+    assert await convert(result) == response
+
+
+async def text_chunks() -> AsyncIterator[str]:
+    yield "é"
+    yield ""
+    yield "n"
+
+
+async def byte_chunks() -> AsyncIterator[bytes]:
+    yield b"\xff"
+    yield b"n"
+
+
+def lines() -> Iterator[str]:
+    yield "é"
+    yield "n"
+
+
+async def nothing() -> AsyncIterator[str]:
+    for text in "":
+        yield text
+
+
+class Iterable:
+    """Has no aclose, as its generator has."""
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return text_chunks()
+
+
+STREAMS: list[tuple[Any, bytes, str]] = [
+    (text_chunks, "én".encode(), "text/gemini"),
+    (byte_chunks, b"\xffn", "text/gemini"),
+    (lines, "én".encode(), "text/gemini"),
+    (nothing, b"", "text/gemini"),
+    (Iterable, "én".encode(), "text/gemini"),
+    (lambda: iter([b"a", "b", memoryview(b"c")]), b"abc", "text/gemini"),
+    (lambda: Success(stream(text_chunks()), "text/csv"), "én".encode(), "text/csv"),
+    (lambda: Success(stream(lines()), "text/csv"), "én".encode(), "text/csv"),
+    (lambda: Success(byte_chunks(), "audio/ogg"), b"\xffn", "audio/ogg"),  # type: ignore[arg-type]  # works as well
+    (lambda: Success(text_chunks(), "text/csv"), "én".encode(), "text/csv"),  # type: ignore[arg-type]  # as above
+    (lambda: Success(lines(), "text/csv"), "én".encode(), "text/csv"),  # type: ignore[arg-type]  # as above
+    (lambda: Reply(Status.SUCCESS, "text/csv", stream(lines())), "én".encode(), "text/csv"),
+]
+
+
+@pytest.mark.parametrize(("make", "body", "mimetype"), STREAMS)
+async def test_a_stream(make: Any, body: bytes, mimetype: str) -> None:
+    response = await convert(make())
+    assert (response.status, response.meta) == (20, mimetype)
+    assert isinstance(response.body, Streamed)
+    assert b"".join([bytes(chunk) async for chunk in response.body]) == body
+    await close(response.body)
+
+
+async def test_a_stream_of_the_server_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    body = FileBody(os.open(tmp_path / "x", os.O_RDONLY), 1)
+    response = await convert(Success(body))
+    assert response.body is body
+    with pytest.raises(ValueError, match="not a MIME type"):
+        await convert(Success(body, "text"))
+    with pytest.raises(BrokenBody, match="Bad file descriptor"):
+        await anext(body)  # it was closed
+
+
+WRONG = [
+    (None, "route /x, mine.x returned None: return str, Gemtext, "),
+    (42, "route /x, mine.x returned 42: "),
+    (["a", "b"], "route /x, mine.x returned ['a', 'b']: "),
+    (b"x" * 1000, "route /x, mine.x returned b'xxxxx"),
+    (("text/plain", "x"), "route /x, mine.x returned ('text/plain', 'x'): "),
+    (NotFound, "route /x, mine.x returned <class "),
+    (NotFound(), "route /x, mine.x returned NotFound(): return "),
+    (Success("text", "text/plain"), "route /x, mine.x returned Success with a body of the type str: "),  # type: ignore[arg-type]  # on purpose
+    (Success(None), "route /x, mine.x returned Success with a body of the type NoneType: "),  # type: ignore[arg-type]  # on purpose
+]
+
+
+@pytest.mark.parametrize(("result", "message"), WRONG)
+async def test_no_result(result: object, message: str) -> None:
+    with pytest.raises(TypeError) as refusal:
+        await convert(result)
+    assert str(refusal.value).startswith(message)
+    assert len(str(refusal.value)) < 250
+
+
+async def test_a_path_without_files() -> None:
+    with pytest.raises(TypeError, match=r"returned a Path, but it is mounted without a folder of files$"):
+        await convert(Path("x"), files=False)
+
+
+async def test_a_path_to_nothing() -> None:
+    with pytest.raises(NotFound):
+        await convert(Path("lost"))
+
+
+NO_HEADER = [
+    Success(b"", "text"),
+    Success(b"", "text/plain\r\n"),
+    Redirect("a b"),
+    Redirect(""),
+    Redirect("x" * 1025),
+]
+
+
+@pytest.mark.parametrize("response", NO_HEADER)
+async def test_what_can_be_in_no_header_is_the_routes_mistake(response: Response) -> None:
+    with pytest.raises(ValueError, match=r"MIME type|redirect target"):
+        await convert(response)
+
+
+async def test_a_lone_surrogate_is_no_text() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        await convert("\udcff")
+
+
+async def fails_first() -> AsyncIterator[str]:
+    raise Gone("moved out")
+    yield ""
+
+
+def fails_first_in_thread() -> Iterator[str]:
+    raise Gone("moved out")
+    yield ""
+
+
+@pytest.mark.parametrize("make", [fails_first, fails_first_in_thread])
+async def test_a_failure_before_the_first_chunk_is_an_answer(make: Any) -> None:
+    with pytest.raises(Gone, match="moved out"):
+        await convert(make())
+
+
+async def test_a_wrong_first_chunk_names_the_route() -> None:
+    with pytest.raises(TypeError, match=r"^route /x, mine.x streamed 1: yield str or bytes$"):
+        await convert(iter([1]))

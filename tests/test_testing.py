@@ -1,0 +1,351 @@
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from pad19 import Gone, Input, Redirect, Request, Routes, Success, TemporaryFailure, stream
+from pad19.routes.interface import Capsule, RouteError
+from pad19.testing import Answer, Client, SyncClient, identity
+
+routes = Routes()
+log: list[str] = []
+
+
+@routes.lifespan
+async def life(capsule: Capsule) -> AsyncIterator[None]:
+    log.append("begins")
+    yield
+    log.append("ends")
+
+
+@routes.gemini("/")
+async def index(request: Request) -> str:
+    client = request.client
+    return f"{request.uri} {client.address} {client.fingerprint} {request.settings} {request.store}"
+
+
+@routes.gemini("/echo")
+async def echo(request: Request) -> str:
+    return repr(request.query)
+
+
+@routes.gemini("/input")
+async def prompt(request: Request) -> Input:
+    return Input("a\r\nb" + "c" * 2000)
+
+
+@routes.gemini("/latin")
+async def latin(request: Request) -> Success:
+    return Success(b"caf\xe9", "text/plain; charset=ISO-8859-1")
+
+
+@routes.gemini("/gone")
+async def gone(request: Request) -> str:
+    raise Gone("long ago")
+
+
+@routes.gemini("/broken")
+async def broken(request: Request) -> str:
+    raise ZeroDivisionError("by nobody")
+
+
+@routes.gemini("/breaks-off")
+async def breaks_off(request: Request) -> AsyncIterator[str]:
+    try:
+        yield "first"
+        raise ZeroDivisionError("by nobody")
+    finally:
+        log.append("closed")
+
+
+@routes.gemini("/stream")
+async def streams(request: Request) -> Success:
+    chunks: list[str | bytes] = ["é", b"\xff"]
+    return Success(stream(iter(chunks)), "application/octet-stream")
+
+
+@routes.gemini("/file/{path:path}")
+async def file(request: Request, path: str) -> Path:
+    return Path(path)
+
+
+@pytest.fixture(autouse=True)
+def _empty_log() -> None:
+    log.clear()
+
+
+ANSWERS = [  # target, answer
+    ("/echo", Answer(20, "text/gemini", b"None")),
+    ("/echo?", Answer(20, "text/gemini", b"''")),
+    ("/echo?a%20b", Answer(20, "text/gemini", b"'a b'")),
+    ("gemini://localhost/echo?x", Answer(20, "text/gemini", b"'x'")),
+    ("/input", Answer(10, "a b" + "c" * 1021)),  # as it is sent
+    ("/gone", Answer(52, "long ago")),
+    ("/lost", Answer(51, "not found")),
+    ("/echo/", Answer(31, "/echo")),
+    ("/stream", Answer(20, "application/octet-stream", b"\xc3\xa9\xff")),
+    ("/../", Answer(51, "not found")),
+    ("/a b", Answer(59, "' ' is not allowed in a URI")),
+    ("nowhere", Answer(59, "the scheme is missing")),
+]
+
+
+@pytest.mark.parametrize(("target", "answer"), ANSWERS)
+async def test_an_answer(target: str, answer: Answer) -> None:
+    assert await Client(routes).get(target) == answer
+
+
+def test_the_same_answers_without_async() -> None:
+    with SyncClient(routes) as client:
+        for target, answer in ANSWERS:
+            assert client.get(target) == answer
+
+
+async def test_what_a_visitor_brings() -> None:
+    ada, bob = identity("Ada"), identity("Bob")
+    client = Client(
+        routes, host="a.test", certificate=ada, address="192.0.2.1", settings={"x": 1}, store="store"
+    )
+    page = "gemini://a.test/ 192.0.2.1 {} {{'x': 1}} store"
+    assert (await client.get("/")).text == page.format(ada.fingerprint)
+    assert (await client.get("/", certificate=bob)).text == page.format(bob.fingerprint)
+    assert (await Client(routes).get("/")).text == "gemini://localhost/ 127.0.0.1 None {} None"
+
+
+@pytest.mark.parametrize("query", ["", "Ada & Co?", "100% é\r\n", "a+b=c/d#e"])
+async def test_a_query_as_it_is_typed(query: str) -> None:
+    assert (await Client(routes).get("/echo", query)).text == repr(query)
+
+
+async def test_a_prefix() -> None:
+    client = Client(routes, prefix="/x")
+    assert (await client.get("/x/echo")).status == 20
+    assert (await client.get("/x")).meta == "/x/"
+    assert (await client.get("/echo")).status == 51
+
+
+# Redirects
+
+moving = Routes()
+
+
+@moving.gemini("/to")
+async def to(request: Request) -> Redirect:
+    return Redirect(request.query or "")
+
+
+@moving.gemini("/down/{left:int}")
+async def down(request: Request, left: int) -> str | Redirect:
+    return Redirect(f"{left - 1}") if left else "here"
+
+
+@moving.gemini("/whom")
+async def whom(request: Request) -> str:
+    return f"{request.query!r} {request.client.certificate and request.client.certificate.common_name}"
+
+
+HERE = Answer(20, "text/gemini", b"here")
+FOLLOWED = [  # target, answer
+    ("/down/0", HERE),
+    ("/down/1", HERE),
+    ("/down/5", HERE),
+    ("/down/6", Answer(30, "0")),  # clients follow five
+    ("/down/0/", HERE),
+    ("gemini://a.test/down/1", HERE),  # another host, and it stays there
+    ("gemini://a.test:1966/down/1", HERE),
+    ("/to?gemini://localhost:1965/down/0", HERE),
+    ("/to?//localhost/down/1", HERE),
+    ("/to?down/0%23top", HERE),  # the client keeps the fragment
+    ("/to?whom", Answer(20, "text/gemini", b"None Ada")),
+    ("/to?whom%3Fx", Answer(20, "text/gemini", b"'x' Ada")),
+    ("/to?/lost", Answer(51, "not found")),
+    ("/to?gemini://a.test/down/0", Answer(30, "gemini://a.test/down/0")),
+    ("/to?gemini://localhost:1966/down/0", Answer(30, "gemini://localhost:1966/down/0")),
+    ("/to?https://localhost/down/0", Answer(30, "https://localhost/down/0")),
+    ("/to?mailto:ada@a.test", Answer(30, "mailto:ada@a.test")),
+    ("/lost", Answer(51, "not found")),
+    ("nowhere", Answer(59, "the scheme is missing")),
+]
+
+
+@pytest.mark.parametrize(("target", "answer"), FOLLOWED)
+async def test_redirects_are_followed(target: str, answer: Answer) -> None:
+    client = Client(moving, certificate=identity("Ada"))
+    assert await client.get(target, follow=True) == answer
+
+
+async def test_redirects_are_not_followed_unless_the_test_says_so() -> None:
+    assert await Client(moving).get("/down/1") == Answer(30, "0")
+
+
+def test_redirects_without_async() -> None:
+    with SyncClient(moving) as client:
+        assert client.get("/to", "/whom?x", follow=True, certificate=identity("Bob")).text == "'x' Bob"
+        assert client.get("/down/1").status == 30
+
+
+async def test_text_has_a_charset() -> None:
+    assert (await Client(routes).get("/latin")).text == "café"
+    with pytest.raises(UnicodeDecodeError):
+        _ = (await Client(routes).get("/stream")).text
+
+
+async def test_exceptions_reach_the_test() -> None:
+    with pytest.raises(ZeroDivisionError, match="by nobody"):
+        await Client(routes).get("/broken")
+    with pytest.raises(ZeroDivisionError, match="by nobody"):
+        await Client(routes).get("/breaks-off")
+    assert log == ["closed"]
+
+
+def test_exceptions_reach_the_test_without_async() -> None:
+    with SyncClient(routes) as client, pytest.raises(ZeroDivisionError, match="by nobody"):
+        client.get("/broken")
+
+
+def test_a_conflict_reaches_the_test() -> None:
+    twice = Routes()
+    twice.gemini("/")(echo)
+    twice.gemini("/")(index)
+    for client in (Client, SyncClient):
+        with pytest.raises(RouteError, match="cannot be told apart"):
+            client(twice)
+
+
+FILES = [  # what the route returns, status
+    ("a.txt", 20),
+    ("folder/../a.txt", 20),
+    ("folder/b.gmi", 20),
+    ("100%25.txt", 20),
+    ("", 51),
+    ("folder", 51),
+    ("folder/", 51),
+    ("lost", 51),
+    (".hidden", 51),
+    ("link", 51),
+]
+
+
+@pytest.mark.parametrize(("path", "status"), FILES)
+async def test_files(path: str, status: int, tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    (content / "folder").mkdir(parents=True)
+    for name in ("a.txt", "folder/b.gmi", "folder/index.gmi", "100%.txt", ".hidden", "../outside"):
+        (content / name).write_text("x")
+    (content / "link").symlink_to(tmp_path / "outside")
+    client = Client(routes, files=content)
+    assert (await client.get(f"/file/{path}")).status == status
+
+
+async def test_files_lie_in_their_folder(tmp_path: Path) -> None:
+    (tmp_path / "content").mkdir()
+    (tmp_path / "outside").write_text("x")
+    (tmp_path / "content" / "inside").write_text("x")
+    made = Routes()
+
+    @made.gemini("/{number:int}")
+    def file(request: Request, number: int) -> Path:
+        inside = tmp_path / "content" / "inside"
+        return [inside, tmp_path / "outside", Path("../outside"), Path("a/../../outside")][number]
+
+    client = Client(made, files=tmp_path / "content")
+    assert [(await client.get(f"/{number}")).status for number in range(4)] == [20, 51, 51, 51]
+
+
+async def test_files_answer_where_no_route_does(tmp_path: Path) -> None:
+    for name in ("a.txt", "echo", "index.gmi"):
+        (tmp_path / name).write_text("file")
+    client = Client(routes, prefix="/x", files=tmp_path)
+    assert (await client.get("/a.txt")).text == "file"
+    assert (await client.get("/echo")).text == "file"
+    assert (await client.get("/")).text == "file"
+    assert (await client.get("/x/echo")).text == "None"
+    assert (await client.get("/lost")).status == 51
+
+
+async def test_without_a_folder_there_are_no_files() -> None:
+    with pytest.raises(TypeError, match="returned a Path, but it is mounted without a folder of files"):
+        await Client(routes).get("/file/a.txt")
+
+
+# Lifespans
+
+
+async def test_a_lifespan_is_run_within_the_client() -> None:
+    client = Client(routes)
+    await client.get("/echo")
+    assert log == []
+    async with client:
+        assert log == ["begins"]
+        await client.get("/echo")
+    assert log == ["begins", "ends"]
+
+
+def test_a_lifespan_is_run_within_the_synchronous_client() -> None:
+    with SyncClient(routes) as client:
+        assert log == ["begins"]
+        client.get("/echo")
+    assert log == ["begins", "ends"]
+    assert "pad19.testing" not in {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
+    with client:
+        assert log == ["begins", "ends", "begins"]
+
+
+async def test_a_test_that_fails_shows_its_own_error() -> None:
+    background = Routes()
+
+    @background.background
+    async def sleep(capsule: Capsule) -> None:
+        await trio.sleep_forever()
+
+    with pytest.raises(AssertionError, match=r"^mine$"):
+        async with Client(background):
+            raise AssertionError("mine")
+    with pytest.raises(TemporaryFailure):
+        async with Client(routes):
+            raise TemporaryFailure
+
+
+def test_a_test_without_async_that_fails_shows_its_own_error() -> None:
+    with pytest.raises(AssertionError, match=r"^mine$"), SyncClient(routes):
+        raise AssertionError("mine")
+    assert log == ["begins", "ends"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lifespan_that_fails(when: str) -> None:
+    broken = Routes()
+    reached = False
+
+    @broken.lifespan
+    async def fails(capsule: Capsule) -> AsyncIterator[None]:
+        if when == "before":
+            raise ConnectionRefusedError("no database")
+        yield
+        raise ConnectionRefusedError("no database any more")
+
+    with pytest.raises(ConnectionRefusedError, match="no database"), SyncClient(broken):
+        reached = True
+    assert reached is (when == "after")
+
+
+def test_a_rate_holds_between_requests_of_one_client() -> None:
+    limited = Routes()
+    limited.gemini("/", rate="2/1h")(echo)
+    with SyncClient(limited) as client:
+        assert [client.get("/").status for _ in range(3)] == [20, 20, 44]
+    with SyncClient(limited) as client:
+        assert client.get("/").status == 20
+
+
+def test_identities() -> None:
+    ada = identity("Ada")
+    assert ada == identity("Ada")
+    assert ada.common_name == "Ada"
+    assert ada.problem(ada.not_before) is None
+    assert len({ada.fingerprint, ada.key_fingerprint, identity("Bob").fingerprint}) == 3
+    renewed = identity("Ada, renewed", key="Ada")
+    assert renewed.fingerprint != ada.fingerprint
+    assert renewed.key_fingerprint == ada.key_fingerprint
