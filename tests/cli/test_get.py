@@ -16,12 +16,12 @@ from click.testing import CliRunner, Result
 from trio.testing import MockClock
 
 from pad19.cli.get import get
-from pad19.cli.known_hosts import KnownHosts
 from pad19.cli.typed_uri import complete
 from pad19.cli.visit import Visit
 from pad19.tls.client import Connection
 from pad19.tls.context import Contexts
 from pad19.tls.identity import identify
+from pad19.tls.known_hosts import KnownHosts
 from pad19.tls.making import make_client
 from pad19.tls.stream import TLSStream
 from support.fake_server import Script, answers, floods, serving, stalls, truncates

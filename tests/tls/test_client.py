@@ -2,6 +2,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -267,3 +268,20 @@ async def test_closing_does_not_wait_for_a_server_that_stalls() -> None:
         with trio.fail_after(5):
             async with await connect("localhost", server.port, client_context()) as connection:
                 await connection.ask("gemini://localhost/")
+
+
+async def test_a_preface() -> None:
+    """It comes before TLS."""
+    received: list[bytes] = []
+
+    async def serve(transport: trio.SocketStream) -> None:
+        received.append(await transport.receive_some(5))
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(partial(trio.serve_listeners, serve, [listener]))
+        port = listener.socket.getsockname()[1]
+        with pytest.raises(ConnectFailed):
+            await connect("127.0.0.1", port, client_context(), preface=b"PROXY")
+        nursery.cancel_scope.cancel()
+    assert received == [b"PROXY"]

@@ -79,8 +79,9 @@ def get(
     import trio
 
     from pad19.tls.certificate import CertificateError, load
+    from pad19.tls.known_hosts import KnownHosts, KnownHostsError
 
-    from .known_hosts import KnownHosts, KnownHostsError, default_path
+    from .known_hosts import default_path
     from .visit import Visit
 
     try:

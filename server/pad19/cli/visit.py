@@ -21,8 +21,8 @@ from pad19.tls.certificate import Credentials
 from pad19.tls.client import ConnectFailed, Connection, connect, reason
 from pad19.tls.context import client_context
 from pad19.tls.errors import Truncated
+from pad19.tls.known_hosts import KeyChanged, KnownHosts, KnownHostsError
 
-from .known_hosts import KeyChanged, KnownHosts, KnownHostsError
 from .output import Output
 from .typed_uri import requestable
 
@@ -118,8 +118,11 @@ class Visit:
             self._say(f"Warning: {name}: this certificate is for {names}")
         try:
             notes = self.known_hosts.check(name, server, now, trust=self.trust)
-        except (KeyChanged, KnownHostsError) as error:
-            raise click.ClickException(str(error)) from error
+        except KeyChanged as error:
+            mend = "if you know that the key was changed, accept the new one with --trust"
+            raise click.ClickException(f"{error}; {mend}") from error
+        except KnownHostsError as error:
+            raise click.ClickException(f"{error}; name another one with --known-hosts") from error
         for note in notes:
             self._say(note)
 

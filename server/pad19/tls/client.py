@@ -88,11 +88,17 @@ class Connection(trio.abc.AsyncResource):
 
 
 async def connect(
-    host: str, port: int, context: SSL.Context, *, via: tuple[str, int] | None = None
+    host: str,
+    port: int,
+    context: SSL.Context,
+    *,
+    via: tuple[str, int] | None = None,
+    preface: bytes = b"",
 ) -> Connection:
     """Connect to a normalised host and shake hands.
 
     ``via``: the host and port to connect to in its place; the server is still asked for ``host``.
+    ``preface``: what goes in front of TLS, such as a PROXY header.
 
     Raises:
         ConnectFailed: It has no address, no address answers, or there is no TLS to agree on.
@@ -111,6 +117,8 @@ async def connect(
     connected = trio.current_time()
     stream = TLSStream(transport, context, server_side=False, server_name=_server_name(host))
     try:
+        if preface:
+            await transport.send_all(preface)
         connection = await _shake_hands(stream, name)
         connection.address = transport.socket.getpeername()[0]
     except BaseException as error:
