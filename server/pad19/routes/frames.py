@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
 
-MAX_FRAMES = 200  # of one exception: endless recursion has a thousand, all alike
+MAX_FRAMES = 2000  # of one exception: endless recursion has a thousand
 CONTEXT = 2  # lines of source before a line, and after it
 MAX_WIDTH = 200  # characters of a line of source
 
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED = {"site-packages", "dist-packages"}
-# They stand between an import and the module that is imported, and tell nobody anything.
-_IMPORTERS = (importlib.__file__, str(Path(__file__).with_name("loader.py")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Frame:
 
     @property
     def is_own(self) -> bool:
-        """Whether a capsule's author wrote it: it is not of Python, of pad19, or of something installed."""
+        """Whether a capsule's author wrote it: it belongs neither to Python nor to something installed."""
         return not _is_library(self.file)
 
     def source(self) -> str:
@@ -49,20 +47,20 @@ class Frame:
 
 
 def frames_of(error: BaseException) -> list[Frame]:
-    """The place where it was raised, the one that called it, and so on."""
+    """The place where it was raised, the one that called it, and so on: each once, and none of pad19."""
     trace = traceback.walk_tb(error.__traceback__)
     stack = traceback.StackSummary.extract(trace, limit=-MAX_FRAMES, lookup_lines=False)
     frames = [Frame(each.filename, each.lineno or 0, each.name) for each in reversed(stack)]
-    frames = [frame for frame in frames if not _imports(frame.file)]
+    frames = [frame for frame in frames if not _is_hidden(frame.file)]
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         frames.insert(0, Frame(error.filename, error.lineno, "<module>"))  # nothing in there ran
-    return frames
+    return [*dict.fromkeys(frames)]
 
 
 def format_whole(error: BaseException) -> str:
     """The traceback as Python shows it, from where a module begins."""
     trace = error.__traceback__
-    while trace is not None and _imports(trace.tb_frame.f_code.co_filename):
+    while trace is not None and _is_hidden(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(error), error, trace))
 
@@ -74,8 +72,14 @@ def summary_of(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).rstrip("\n")
 
 
-def _imports(file: str) -> bool:
-    return file.startswith("<frozen importlib") or file in _IMPORTERS
+@cache
+def _is_hidden(file: str) -> bool:
+    """Whether it is pad19's, or stands between an import and what is imported: that tells nobody anything."""
+    return (
+        file.startswith("<frozen importlib")
+        or file == importlib.__file__
+        or PurePath(file).is_relative_to(_PACKAGE)
+    )
 
 
 @cache
@@ -85,5 +89,4 @@ def _is_library(file: str) -> bool:
         file.startswith("<")  # made by exec(), as dataclasses do
         or not _INSTALLED.isdisjoint(path.parts)
         or path.is_relative_to(sysconfig.get_path("stdlib"))
-        or path.is_relative_to(_PACKAGE)
     )

@@ -17,10 +17,16 @@ class RouteError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Capsule:
-    """What routes live in: the same as `Request.settings` and `Request.store`, for what asks nothing."""
+    """What routes live in: `Request.settings` and `Request.store`, for what asks nothing, and two folders.
+
+    ``state`` is for files that the store is no place for, and the only folder that routes can count on
+    being allowed to write to. No other capsule has it. Whoever needs it first makes it.
+    """
 
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     store: Any = None
+    content: Path = Path("content")  # the folder of the pages
+    state: Path = Path("state")
 
 
 Chunk = str | bytes | memoryview

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -48,6 +49,8 @@ class Mounted:
         *,
         settings: Mapping[str, Any] = MappingProxyType({}),
         store: Any = None,
+        content: Path = Path("content"),
+        state: Path = Path("state"),
         serve_file: ServeFile | None = None,
         threads: trio.CapacityLimiter | None = None,
         on_error: OnError | None = None,
@@ -60,6 +63,8 @@ class Mounted:
             inner: Answers where no route matches.
             settings: For `Request.settings`.
             store: For `Request.store`.
+            content: For `Capsule.content`.
+            state: For `Capsule.state`.
             serve_file: Answers with the file of a Path that a route returns.
             threads: The pool for functions that are no ``async def``.
             on_error: Answers when a route fails, after the log was told.
@@ -70,7 +75,7 @@ class Mounted:
         """
         everything = declared(routes)
         self._inner = inner
-        self._capsule = Capsule(MappingProxyType(dict(settings)), store)
+        self._capsule = Capsule(MappingProxyType(dict(settings)), store, content, state)
         self._lifespans = everything.lifespans
         self._background = everything.background
         self._on_error = on_error
@@ -94,6 +99,11 @@ class Mounted:
             Exception: Whatever a lifespan raises.
         """
         return living(self._capsule, self._lifespans, self._background)
+
+    def matches(self, request: Request) -> bool:
+        """Whether a route would answer. Runs converters, but no route."""
+        table = self._tables.get(request.scheme)
+        return table is not None and table.find(request.segments) is not None
 
     async def __call__(self, request: Request) -> Response:
         """Answer by the route that matches, or let the inner handler do it.

@@ -87,7 +87,7 @@ class RouteOutput(io.TextIOBase):
     def write(self, text: str) -> int:
         """Take some text, and log the lines that end in it."""
         running = RUNNING.get() or self._module()
-        with self._lock:
+        with self._lock:  # threads of one call share its line
             *lines, rest = f"{running.pending}{text}".split("\n")
             running.pending = rest[: MAX_LINE + 1]
         for line in lines:  # without the lock: handlers have their own, and may print
@@ -95,12 +95,13 @@ class RouteOutput(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Log what is there of a line."""
-        (RUNNING.get() or self._module()).end_line()
+        """Log what is there of a line; outside of calls, whoever's it is."""
+        running = RUNNING.get()
+        for each in [running] if running else [*self._modules.values()]:
+            each.end_line()
 
     def close(self) -> None:
-        """Only flush: others print as well."""
-        self.flush()
+        """Do nothing: others will print."""
 
     def _module(self) -> Running:
         name = _printing(sys._getframe(2))  # who called our method

@@ -6,6 +6,8 @@ from typing import Any
 
 from pad19.protocol.pattern import Capture, Pattern
 
+from .naming import plain
+
 _BUILT_IN: Mapping[str, type] = {"int": int, "str": str, "path": str}  # by kind
 
 
@@ -16,7 +18,7 @@ def name_of(function: Callable[..., object]) -> str:
     name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
     code = getattr(inner, "__code__", None)
     line = f" (line {code.co_firstlineno})" if code else ""
-    return f"{getattr(inner, '__module__', '?')}.{name}{line}"
+    return plain(f"{getattr(inner, '__module__', '?')}.{name}{line}")
 
 
 def runs_on_loop(function: Callable[..., object]) -> bool:
