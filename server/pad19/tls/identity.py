@@ -51,6 +51,18 @@ def identify_der(der: bytes) -> Identity:
     return _remember(der) if len(der) <= MAX_REMEMBERED else _read(der)
 
 
+def identify_pem(pem: bytes) -> Identity:
+    """What the first certificate of a PEM file says.
+
+    Raises:
+        ValueError: There is none.
+    """
+    try:
+        return identify(x509.load_pem_x509_certificates(pem)[0])
+    except ValueError:
+        raise ValueError("no certificate in PEM") from None
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _remember(der: bytes) -> Identity:
     return _read(der)
@@ -103,6 +115,7 @@ def _examine(certificate: x509.Certificate, der: bytes) -> Identity:
         not_before=not_before,
         not_after=not_after,
         defect=defects[0] if defects else None,
+        der=der,  # what remembers the identity keeps it anyway
     )
 
 

@@ -1,0 +1,252 @@
+"""``pad19 identity``: look after a file of fingerprints that a zone names.
+
+The server reads it again when it changes, so what is done here holds from the next request on.
+"""
+
+import fcntl
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pad19.cli import CONTEXT
+from pad19.dispatch.fingerprints import MAX_NAME, Entry, is_name, normalize, parse_line, parse_lines
+from pad19.service.environment import expand
+
+_HEAD = (
+    "# Who is let in: a fingerprint on each line, and a name behind it. `pad19 identity` looks after them."
+)
+MODE = 0o644  # of a new file: nothing in it is secret, and the server may be another user
+MAX_CERTIFICATE = 1024 * 1024  # bytes
+
+_file = click.option(
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file; otherwise the only one whose people pad19.toml here lets in.",
+)
+
+
+@click.group(context_settings=CONTEXT)
+def identity() -> None:
+    """Look after a file of people's fingerprints, for [[capsule.zone]]."""
+
+
+@identity.command("list")
+@_file
+def show(path: Path | None) -> None:
+    """List who is in the file.
+
+    Exit status: 0 if all lines can be read, else 1.
+    """
+    path = path or _default_file()
+    lines = [*parse_lines(_read(path))]
+    for _, entry in lines:
+        if isinstance(entry, Entry):
+            click.echo(f"{entry.fingerprint}  {_printable(entry.name)}".rstrip())
+    if not lines:
+        click.echo(f"There is nobody in {path}; `pad19 identity add NAME FINGERPRINT` changes that.")
+    broken = [(number, said) for number, said in lines if isinstance(said, str)]
+    for number, said in broken:
+        click.echo(f"{path}: line {number} counts for nobody: it {said}", err=True)
+    sys.exit(1 if broken else 0)
+
+
+@identity.command()
+@click.argument("name")
+@click.argument("who", metavar="FINGERPRINT")
+@_file
+@click.option("--key", is_flag=True, help="Of a certificate, take its public key, which renewals can keep.")
+def add(name: str, who: str, path: Path | None, key: bool) -> None:
+    """Let somebody in.
+
+    FINGERPRINT is that of a certificate or of its public key, or a file with the certificate (PEM). A
+    name may have several.
+    """
+    if not is_name(name):
+        raise click.UsageError(f"A name has 1 to {MAX_NAME} characters, without colons and #.")
+    path = path or _default_file()
+    entry = Entry(_fingerprint(who, key=key), name)
+
+    def append(lines: list[str]) -> str:
+        known = next(
+            (known for known in map(_parse, lines) if known and known.fingerprint == entry.fingerprint), None
+        )
+        if known is None:
+            lines.append(str(entry))
+            return f"{_printable(str(entry))} is in {path} now."
+        if known.name == entry.name:
+            return f"{_printable(str(entry))} is in {path} already."
+        raise click.ClickException(
+            f"{path} has that fingerprint already, as {_printable(str(known))}; remove it first"
+        )
+
+    click.echo(_edit(path, append))
+
+
+@identity.command()
+@click.argument("who", metavar="NAME|FINGERPRINT")
+@_file
+def remove(who: str, path: Path | None) -> None:
+    """Keep somebody out from now on: all fingerprints of a name, or a single one."""
+    path = path or _default_file()
+    fingerprint = _normalized(who)
+
+    def is_meant(line: str) -> bool:
+        entry = _parse(line)
+        return entry is not None and (entry.fingerprint == fingerprint if fingerprint else entry.name == who)
+
+    def drop(lines: list[str]) -> str:
+        found = [line for line in lines if is_meant(line)]
+        if not found:
+            raise click.ClickException(
+                f"{path} has no {_printable(who)}; `pad19 identity list` shows who is there"
+            )
+        lines[:] = [line for line in lines if line not in found]
+        return "\n".join(f"{_printable(str(_parse(line)))} is no longer in {path}." for line in found)
+
+    click.echo(_edit(path, drop))
+
+
+def _fingerprint(who: str, *, key: bool) -> str:
+    if fingerprint := _normalized(who):
+        if key:
+            raise click.UsageError(
+                "--key goes with the file of a certificate; a fingerprint is taken as it is."
+            )
+        return fingerprint
+    from pad19.tls.identity import identify_pem  # costs OpenSSL, which the others do without
+
+    try:
+        with open(who, "rb") as file:
+            found = identify_pem(file.read(MAX_CERTIFICATE))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise click.ClickException(
+            f"{_printable(who)} is neither a fingerprint, sha256: and 64 hex digits, nor the file of a "
+            f"certificate ({reason})"
+        ) from error
+    if problem := found.problem(datetime.now(UTC)):
+        click.echo(f"warning: {problem}, so it is answered with 62", err=True)
+    return found.key_fingerprint if key else found.fingerprint
+
+
+def _normalized(who: str) -> str | None:
+    try:
+        return normalize(who)
+    except ValueError:
+        return None
+
+
+def _parse(line: str) -> Entry | None:
+    try:
+        return parse_line(line)
+    except ValueError:
+        return None  # it stays as it is
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _edit(path: Path, change: Callable[[list[str]], str]) -> str:
+    """Change the lines of a file, which need not exist, under a lock. What ``change`` returns is returned."""
+    path = path.resolve()  # one that a link leads to is replaced where it is
+    try:
+        with _locked(path.parent):
+            try:
+                # A line that is not UTF-8 is broken, and must stay as it is.
+                before = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+                status = path.stat()
+            except FileNotFoundError:
+                before, status = f"{_HEAD}\n", None
+            lines = before.removesuffix("\n").split("\n") if before else []
+            said = change(lines)
+            after = "".join(f"{line}\n" for line in lines)
+            if after != before:
+                _replace(path, after.encode("utf-8", "surrogateescape"), status)
+            return said
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written ({error.strerror})") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from doing the same."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # NFS locks no folders; two at once are rare
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, content: bytes, status: os.stat_result | None) -> None:
+    """Write the whole file or nothing. ``status``: of the old one, whose mode and owner stay."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            if status is not None:
+                with suppress(PermissionError):  # only root may give files away
+                    os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            os.fchmod(file.fileno(), MODE if status is None else status.st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _default_file() -> Path:
+    """The file of those whom pad19.toml here lets in.
+
+    Not by way of the whole configuration: that is not right before the file is there.
+    """
+    file = Path("pad19.toml")
+    try:
+        table = tomllib.loads(file.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise click.UsageError("There is no pad19.toml here; give --file.") from None
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{file} cannot be read: {error}; mend it, or give --file.") from error
+    found = sorted({*_named(table)})
+    if len(found) != 1:
+        several = f"several files: {', '.join(found)}"
+        said = several if found else 'no file: write for example allow = "file:members.txt"'
+        raise click.UsageError(f"The zones in {file} name {said}; or give --file.")
+    try:
+        return file.parent / expand(found[0], os.environ)
+    except ValueError as error:
+        raise click.UsageError(f'{file}: "file:{found[0]}" {error}; mend it, or give --file.') from error
+
+
+def _named(table: Any) -> Iterator[str]:
+    """The paths of files in ``allow`` and ``write``, in whatever is in place of a right configuration."""
+    for zone in (zone for capsule in _tables(table, "capsule") for zone in _tables(capsule, "zone")):
+        for key in ("allow", "write"):
+            value = zone.get(key)
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, str) and item.startswith("file:"):
+                    yield item.removeprefix("file:")
+
+
+def _tables(table: Any, key: str) -> list[dict[str, Any]]:
+    found = table.get(key)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _printable(text: str) -> str:
+    """What stands in a file must not play tricks with a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
