@@ -19,9 +19,12 @@ The pytest plugin `pad19.pytest_plugin` has clients for the capsule that a test 
 """
 
 import hashlib
-from collections.abc import Mapping
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import Message
@@ -106,6 +109,7 @@ class _Mounting:
         settings: Mapping[str, Any] = _NO_SETTINGS,
         store: Any = None,
         files: Path | None = None,
+        state: Path | None = None,
     ) -> None:
         """Mount the routes.
 
@@ -118,6 +122,7 @@ class _Mounting:
             settings: For `Request.settings`.
             store: For `Request.store`.
             files: The content folder, for routes that return a Path, and for what no route answers.
+            state: For `Capsule.state`. Without one, a folder that is removed at the end of the block.
 
         Raises:
             RouteError: Two routes cannot be told apart.
@@ -129,12 +134,32 @@ class _Mounting:
         if files is not None:
             inner = static = StaticFiles(files)
             serve_file = server_of(static, files)
+        self._removes_state = state is None
+        # Only a name: it is for routes to make it, when they need it.
+        self._state = state or Path(tempfile.gettempdir(), f"pad19-{secrets.token_hex(8)}")
         self._mounted = Mounted(
-            root, inner, settings=settings, store=store, serve_file=serve_file, on_error=_raise
+            root,
+            inner,
+            settings=settings,
+            store=store,
+            content=files or Path("content"),
+            state=self._state,
+            serve_file=serve_file,
+            on_error=_raise,
         )
         self._host = host
         self._certificate = certificate
         self._address = address
+
+    @asynccontextmanager
+    async def _alive(self) -> AsyncIterator[None]:
+        """Lifespans and background tasks run within."""
+        try:
+            async with self._mounted.living():
+                yield
+        finally:
+            if self._removes_state:
+                shutil.rmtree(self._state, ignore_errors=True)
 
     async def _ask(
         self, target: str, query: str | None, certificate: Identity | None, follow: bool
@@ -194,7 +219,7 @@ class Client(_Mounting):
         return await self._ask(target, query, certificate, follow)
 
     async def __aenter__(self) -> Self:
-        self._living = self._mounted.living()
+        self._living = self._alive()
         await self._living.__aenter__()
         return self
 
@@ -236,7 +261,7 @@ class SyncClient(_Mounting):
     async def _live(self, ready: Future[None]) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._stop = trio.Event()
-        async with self._mounted.living():
+        async with self._alive():
             ready.set_result(None)
             await self._stop.wait()
 

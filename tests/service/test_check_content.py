@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pad19.service.check_content import check_content
+from pad19.service.handlers import rehearse
 from pad19.service.config import Capsule, Config, Gone, Redirect, Rewrite
 from support.users import unprivileged
 
@@ -18,7 +19,7 @@ def write(folder: Path, files: dict[str, str | bytes]) -> None:
 async def report(folder: Path, *capsules: Capsule, notes: bool = False) -> list[str]:
     """What is found, as one line each."""
     config = Config(capsules=capsules or (Capsule(content=folder),), source=folder / "pad19.toml")
-    found = await check_content(config)
+    found = await check_content(config, rehearse(config)[0])
     return [
         f"{Path(finding.path).relative_to(folder)}:{finding.line}: {finding.text}"
         for finding in found.findings
@@ -195,7 +196,8 @@ async def test_notes(tmp_path: Path) -> None:
 async def test_counts_and_one_look_for_two_capsules(tmp_path: Path) -> None:
     write(tmp_path, {"a.gmi": "=> a.gmi\n=>\n=> b\n", "b": ""})
     capsules = (Capsule(content=tmp_path, hosts=("a.test",)), Capsule(content=tmp_path, hosts=("b.test",)))
-    found = await check_content(Config(capsules=capsules))
+    config = Config(capsules=capsules)
+    found = await check_content(config, rehearse(config)[0])
     assert (found.files, found.links, len(found.findings)) == (2, 2, 1)
 
 

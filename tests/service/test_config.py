@@ -417,6 +417,8 @@ def keys(kind: type[Struct] = Sections, above: str = "", place: str = "") -> Ite
 PARTNERS = {  # what checks of several keys want beside a key
     "capsule[1].certificate": 'key = "a"',
     "capsule[1].key": 'certificate = "a"',
+    "capsule[1].proxy[1].certificate": 'key = "a"',
+    "capsule[1].proxy[1].key": 'certificate = "a"',
     "forwarder[1].listen": 'from = ["127.0.0.1"]',
 }
 
@@ -429,6 +431,8 @@ def test_every_key_says_what_it_must_be(folder: Path, above: str, place: str, ke
     assert example.startswith(f"{key} = ")
     for name in ("fullchain.pem", "privkey.pem", "a"):
         (folder / name).touch()
+    for name in ("routes", "cgi-bin"):
+        (folder / name).mkdir()
     load(write(folder, f"{above}{example}\n{PARTNERS.get(place, '')}"))  # and the example is right
 
 

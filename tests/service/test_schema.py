@@ -23,6 +23,8 @@ def mistakes(value: Any, schema: dict[str, Any], key: str = "") -> list[str]:
     if "anyOf" in schema:
         ways = [mistakes(value, way, key) for way in schema["anyOf"]]
         return [] if [] in ways else ways[0]
+    if not schema:
+        return []  # anything
     if not isinstance(value, TYPES[schema["type"]]) or (
         isinstance(value, bool) and schema["type"] != "boolean"
     ):
@@ -108,6 +110,9 @@ FILES = [  # text, the keys that are wrong
     ("[[capsule]]\nlang = 'en,'", [".capsule[].lang"]),
     ("[[capsule]]\nindex = ['a/b']", [".capsule[].index[]"]),
     ("[[capsule]]\nmimetypes = {foo = 'a/b'}", [".capsule[].mimetypes.foo"]),
+    ("[[capsule]]\nsettings = {a = 1, b = [{c = 2.5}]}", []),
+    ("[[capsule]]\nsettings = {'a b' = 1}", [".capsule[].settings.a b"]),
+    ("[[capsule]]\ncgi = {'/cgi-bin' = 'a'}", [".capsule[].cgi./cgi-bin"]),
     ("[[capsule]]\nmimetypes = {'.foo' = 1}", [".capsule[].mimetypes..foo"]),
     ("[[capsule]]\n[[capsule.redirect]]\nfrom = '/a'", [".capsule[].redirect[].to"]),
     ("[[capsule]]\n[[capsule.redirect]]\nfrom = '/a'\nto = '/b'\npermanent = true", []),

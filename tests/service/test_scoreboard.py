@@ -135,7 +135,7 @@ def test_every_reason_in_the_code_has_its_place() -> None:
     found = set(re.findall(r'reason ?= ?(?:record\.reason or )?f?"([A-Za-z ]+)', source))
     assert {"no room", "handshake failed", "server stopped", "not a forwarder"} <= found
     # That one is said of connections that have their header already.
-    assert found - {"body broke off"} <= {HANDSHAKE_FAILED, *UNANSWERED}
+    assert found - {"body broke off", "rate limit"} <= {HANDSHAKE_FAILED, *UNANSWERED}
 
 
 def test_reasons_of_handshakes_are_as_openssl_spells_them() -> None:

@@ -8,9 +8,12 @@ import click
 CONTEXT = {"help_option_names": ["-h", "--help"]}  # for every command
 _COMMANDS = {  # name: the module below pad19.cli that has a command of that name, and its help
     "serve": "Serve a capsule.",
+    "dev": "Serve a capsule while you write it.",
+    "init": "Make a capsule to begin with.",
     "check": "Check a capsule.",
     "status": "Tell how a server is.",
     "cert": "Show, make and renew certificates.",
+    "identity": "Let people in, and keep them out.",
     "get": "Fetch a page.",
 }
 

@@ -55,15 +55,18 @@ def check(folder: Path, **arguments: Any) -> None:
 
     from pad19.service.check_content import check_content
     from pad19.service.check_machine import check_machine
+    from pad19.service.handlers import rehearse
 
     ready = trio.run(check_machine, config)
+    handlers, broken = rehearse(config)
+    ready.problems += broken
     for problem in ready.problems:
         click.echo(f"pad19: {problem}", err=True)
     for warning in ready.warnings:
         click.echo(f"warning: {warning}")
     for note in ready.notes:
         click.echo(f"note: {note}")
-    report = trio.run(check_content, config)
+    report = trio.run(check_content, config, handlers)
     _tell(report.findings)
     problems = sum(not finding.is_note for finding in report.findings)
     found = problems + len(ready.problems) + len(ready.warnings)

@@ -109,6 +109,11 @@ def _tidy(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
+def printable(text: str) -> str:
+    """A stranger's text that can play no tricks with a terminal."""
+    return _quoted(text)
+
+
 def _quoted(text: str) -> str:
     text = _tidy(text)
     return _UNSAFE.sub(_escape, text) if _UNSAFE.search(text) else text

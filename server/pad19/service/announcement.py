@@ -15,9 +15,7 @@ from .sockets import Bound
 
 def announce(config: Config, certificates: Sequence[Shown], sockets: Sequence[Bound]) -> None:
     """Say it on standard error: standard output belongs to the access log."""
-    direct = [bound for bound in sockets if not bound.forwarder]
-    ports = [bound.listen.port for bound in direct if bound.listen.path is None]
-    suffix = "" if not ports or DEFAULT_PORT in ports else f":{ports[0]}"
+    suffix = _port(sockets)
     shown = {entry.host: entry for entry in certificates}
     for capsule in config.capsules:
         messages.say(f"Serving {capsule.content}")
@@ -30,14 +28,26 @@ def announce(config: Config, certificates: Sequence[Shown], sockets: Sequence[Bo
             messages.say(f"  gemini://{display_host(host)}{suffix}/")
             messages.say(f"    certificate  {certificate.fingerprint} ({state}valid until {until:%Y-%m-%d})")
             messages.say(f"    public key   {certificate.key_fingerprint}")
-    places = [str(bound.listen) for bound in direct]
+    places = [str(bound.listen) for bound in sockets if not bound.forwarder]
     places += [f"{bound.listen} (for forwarders)" for bound in sockets if bound.forwarder]
     if config.log.access not in {"-", "off"}:
         messages.say(f"The access log goes to {config.log.access}.")
     messages.say(f"Listening on {', '.join(places)}. Stop with Ctrl-C.")
 
 
+def first_uri(config: Config, sockets: Sequence[Bound]) -> str:
+    """One that can be asked for."""
+    host = config.capsules[0].hosts[0].replace("*.", "www.", 1)
+    return f"gemini://{display_host(host)}{_port(sockets)}/"
+
+
 def status_line(config: Config, sockets: Sequence[Bound]) -> str:
     """The same in one line, for ``systemctl status`` and the log."""
     hosts = [host for capsule in config.capsules for host in capsule.hosts]
     return f"Serving {', '.join(hosts)} on {', '.join(str(bound.listen) for bound in sockets)}"
+
+
+def _port(sockets: Sequence[Bound]) -> str:
+    """What a URI needs behind the host."""
+    ports = [bound.listen.port for bound in sockets if not bound.forwarder and bound.listen.path is None]
+    return "" if not ports or DEFAULT_PORT in ports else f":{ports[0]}"

@@ -1,8 +1,8 @@
 """Whether a configuration, or what belongs to it, is another one than the last time it was read."""
 
 from .config import Config
-from .config_load import sources
 from .signature import Signatures, signatures
+from .sources import sources
 from .watch import Watcher
 
 POLL = 10.0  # seconds between two looks at everything: events can get lost
@@ -11,10 +11,10 @@ POLL = 10.0  # seconds between two looks at everything: events can get lost
 class Changes:
     """Knows the files that were read, as they were then."""
 
-    def __init__(self) -> None:
+    def __init__(self, watcher: Watcher | None = None) -> None:
         self._config: Config | None = None
         self._known: Signatures = {}
-        self.watcher = Watcher()
+        self.watcher = watcher or Watcher()
 
     def reading(self) -> None:
         """All is about to be read, whatever comes of it: its present state is no news later on."""

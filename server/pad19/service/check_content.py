@@ -5,7 +5,7 @@ Whether something can be had is asked of the handlers that serve it, each path o
 """
 
 import codecs
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from pad19.protocol.uri import URI, parse, resolve
 
 from .check_files import Entry, Finding, raw_path, walk
 from .config import Capsule, Config, Redirect, Rewrite
-from .handlers import handler_for
 
 MAX_PAGE = 4 * 1024 * 1024  # bytes of a page that are read
 MAX_REDIRECTS = 5  # that clients follow (network specification, section "Redirection")
@@ -38,10 +37,10 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
 
 
-async def check_content(config: Config) -> Report:
-    """Look at everything. Findings are sorted by file and line."""
+async def check_content(config: Config, handlers: Sequence[Handler]) -> Report:
+    """Look at everything. Findings are sorted by file and line. ``handlers``: see `rehearse`."""
     report = Report()
-    capsules = [_Capsule(capsule, handler_for(capsule)) for capsule in config.capsules]
+    capsules = [_Capsule(*pair) for pair in zip(config.capsules, handlers, strict=True)]
     by_host = {host: capsule for capsule in capsules for host in capsule.settings.hosts}
     ports = {listen.port for listen in config.server.addresses} | {DEFAULT_PORT}
     links = _Links(by_host, ports)

@@ -49,6 +49,7 @@ class WorkerProcess:
         sockets: tuple[Bound, ...],
         shared: Handed,
         *,
+        is_development: bool,
         generation: int,
         number: int,
         size: int,
@@ -63,7 +64,18 @@ class WorkerProcess:
         lifeline = self._lifeline = order_fd = -1
         try:
             lifeline, self._lifeline = os.pipe()
-            order = Order(config, generation, number, size, slot, shared, handed(sockets), theirs, lifeline)
+            order = Order(
+                config=config,
+                is_development=is_development,
+                generation=generation,
+                number=number,
+                size=size,
+                slot=slot,
+                shared=shared,
+                sockets=handed(sockets),
+                reports=theirs,
+                lifeline=lifeline,
+            )
             order_fd = order.put()
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [*COMMAND, str(order_fd)],

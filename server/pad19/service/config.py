@@ -8,30 +8,42 @@ file into the field's value. Checks that look at several keys are in `config_che
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from .config_values import (
+    EXAMPLE_FINGERPRINT,
     TAG,
     Address,
     Count,
     FileName,
     FilePath,
+    Fingerprints,
     Host,
+    Line,
     Mimetype,
     Network,
     OneOrMore,
     PathPattern,
+    PersonName,
+    Prefix,
     Rate,
     Reads,
+    RoutesName,
     Seconds,
+    SettingName,
     Suffix,
     Switch,
+    Unwanted,
+    Upstream,
+    VariableName,
+    Visitors,
     read_glob,
     read_inner_path,
     read_log_target,
     read_target,
+    read_zone_path,
 )
 from .listen import Listen
 
@@ -57,6 +69,7 @@ class Server(Struct, frozen=True, kw_only=True):
         | None
     ) = None  # None: not given, so DEFAULT_LISTEN, and a machine without IPv6 is no error
     certs: Annotated[FilePath, Meta(examples=["certs"])] = Path("certs")
+    state: Annotated[FilePath, Meta(examples=["state"])] = Path("state")  # what routes keep; made when needed
     workers: Annotated[
         int, Meta(ge=0, le=64, description="a whole number from 0 to 64 (0: one for each core)", examples=[1])
     ] = 1
@@ -137,6 +150,34 @@ class Gone(Struct, frozen=True, kw_only=True):
     ] = ""  # then the client is told "gone"
 
 
+class Zone(Struct, frozen=True, kw_only=True):
+    """``[[capsule.zone]]``: who may read below a path, and who may upload there."""
+
+    path: Annotated[str, Meta(description="a path", examples=["/members/"]), Reads(read_zone_path)]
+    allow: Visitors  # who may read; empty: nobody
+    write: Visitors = ()  # who may upload
+    deny: Unwanted = ()  # who may do neither, whatever the other two say
+
+
+class Proxy(Struct, frozen=True, kw_only=True):
+    """``[[capsule.proxy]]``: paths that another Gemini server answers."""
+
+    path: Annotated[Prefix, Meta(examples=["/astro/"])]
+    to: Upstream
+    host: Annotated[Literal["to", "keep"], Meta(description='"to" or "keep"', examples=["keep"])] = "to"
+    pin: Annotated[
+        Fingerprints, Meta(examples=[[EXAMPLE_FINGERPRINT]])
+    ] = ()  # none: as it was the first time
+    certificate: Annotated[FilePath, Meta(examples=["proxy.crt"])] | None = None  # with key, or neither
+    key: Annotated[FilePath, Meta(examples=["proxy.key"])] | None = None
+    proxy_protocol: Switch = False  # tell who asks, by version 2 of it
+    trust_eof: Switch = False  # take an end without close_notify for the end
+    connections: Annotated[Count, Meta(examples=[64])] = 64  # at once, in each worker
+    connect_s: Seconds = 10.0
+    header_s: Annotated[Seconds, Meta(examples=[30])] = 30.0
+    stall_s: Annotated[Seconds, Meta(examples=[30])] = 30.0
+
+
 class Capsule(Struct, frozen=True, kw_only=True):
     """``[[capsule]]``: what is served, and under which names."""
 
@@ -176,8 +217,42 @@ class Capsule(Struct, frozen=True, kw_only=True):
         dict[Suffix, Mimetype],
         Meta(description="a table of file endings and MIME types", examples=[{".foo": "text/x-foo"}]),
     ] = field(default_factory=dict)
+    routes: Annotated[FilePath, Meta(examples=["routes"])] | None = None
+    mount: Annotated[
+        dict[Prefix, RoutesName],
+        Meta(description="a table of paths and routes", examples=[{"/wiki/": "package.module:routes"}]),
+    ] = field(default_factory=dict)
+    settings: Annotated[
+        dict[SettingName, Any],
+        Meta(description="a table of whatever routes want", examples=[{"title": "A capsule"}]),
+    ] = field(default_factory=dict)
+    cgi: Annotated[
+        dict[Prefix, FilePath],
+        Meta(description="a table of paths and folders", examples=[{"/cgi-bin/": "cgi-bin"}]),
+    ] = field(default_factory=dict)
+    scgi: Annotated[
+        dict[Prefix, Address],
+        Meta(description="a table of paths and addresses", examples=[{"/app/": "unix:/run/app.sock"}]),
+    ] = field(default_factory=dict)
+    proxies: Annotated[
+        tuple[Proxy, ...],
+        Meta(
+            description="a [[capsule.proxy]] section or several",
+            examples=[[{"path": "/astro/", "to": "gemini://127.0.0.1:1966/"}]],
+        ),
+    ] = field(name="proxy", default=())
+    client_hash: Annotated[
+        Literal["hex", "jetforce"], Meta(description='"hex" or "jetforce"', examples=["hex"])
+    ] = "hex"  # the form of TLS_CLIENT_HASH
     certificate: Annotated[FilePath, Meta(examples=["fullchain.pem"])] | None = None  # with key, or neither
     key: Annotated[FilePath, Meta(examples=["privkey.pem"])] | None = None
+    people: Annotated[
+        dict[PersonName, Fingerprints],
+        Meta(
+            description="a table of names and fingerprints",
+            examples=[{"ada": EXAMPLE_FINGERPRINT.removeprefix("sha256:")}],  # short enough for a message
+        ),
+    ] = field(default_factory=dict)
     redirects: Annotated[
         tuple[Redirect, ...],
         Meta(
@@ -198,6 +273,13 @@ class Capsule(Struct, frozen=True, kw_only=True):
             description="a [[capsule.gone]] section or several", examples=[[{"from": "/attic/{rest:path}"}]]
         ),
     ] = ()
+    zones: Annotated[
+        tuple[Zone, ...],
+        Meta(
+            description="a [[capsule.zone]] section or several",
+            examples=[[{"path": "/members/", "allow": "any"}]],
+        ),
+    ] = field(name="zone", default=())
 
 
 class Forwarder(Struct, frozen=True, kw_only=True):
@@ -234,6 +316,35 @@ class Metrics(Struct, frozen=True, kw_only=True):
     ]
 
 
+class CGI(Struct, frozen=True, kw_only=True):
+    """``[cgi]``: what programs may take, those of all capsules together."""
+
+    programs: Annotated[Count, Meta(examples=[16])] = 16  # at once, in each worker
+    timeout_s: Annotated[Seconds, Meta(examples=[30])] = 30.0
+    cpu_s: (
+        Annotated[
+            int, Meta(ge=1, le=86_400, description="a whole number of seconds from 1 up", examples=[10])
+        ]
+        | None
+    ) = None
+    memory: (
+        Annotated[
+            int,
+            Meta(
+                ge=1024 * 1024,
+                le=2**40,
+                description="a number of bytes, 1048576 or more",
+                examples=[268_435_456],
+            ),
+        ]
+        | None
+    ) = None
+    environment: Annotated[
+        dict[VariableName, Line],
+        Meta(description="a table of variables", examples=[{"TZ": "Europe/Berlin"}]),
+    ] = field(default_factory=dict)
+
+
 class Includes(Struct, frozen=True, kw_only=True):
     """Where the rest of a configuration is."""
 
@@ -267,6 +378,7 @@ class Sections(Includes, frozen=True, kw_only=True):
     forwarders: Annotated[
         tuple[Forwarder, ...], Meta(min_length=1, description="a [[forwarder]] section or several")
     ] = field(name="forwarder", default=())
+    cgi: CGI = CGI()
     metrics: Metrics | None = None  # None: there are none
 
     @property

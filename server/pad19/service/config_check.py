@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pad19.content.mimetype import MimeTypes
+from pad19.dispatch.zones import parse_path
 
-from .config import Config
+from .config import Capsule, Config
 from .config_paths import Problem, check_paths
-from .config_read import shown_path
+from .config_read import shown, shown_path
+from .config_values import Who
 
 
 def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
@@ -38,7 +40,39 @@ def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
             if getattr(capsule, given) and not getattr(capsule, missing):
                 yield f"{key}.{missing}", f"is missing beside {given}: write it too, or neither of them"
         yield from check_paths(key, capsule)
+        yield from _zones(key, capsule)
+        yield from _programs(key, capsule)
     yield from _served_secrets(config)
+
+
+def _programs(key: str, capsule: Capsule) -> Iterator[Problem]:
+    """Code is to be run, not read."""
+    folders = {f"{key}.cgi.{shown(prefix)}": folder for prefix, folder in capsule.cgi.items()}
+    if capsule.routes:
+        folders[f"{key}.routes"] = capsule.routes
+    for place, folder in folders.items():
+        if reason := _no_folder(folder):
+            yield place, f"is {shown_path(folder)}, but {reason}"
+        elif _inside(folder, capsule.content):
+            yield (
+                place,
+                f"is {shown_path(folder)}, inside of the content folder {shown_path(capsule.content)}, "
+                "which would publish the code: move it out",
+            )
+    taken = [
+        (f"{name}.{shown(prefix)}", prefix) for name in ("cgi", "scgi") for prefix in getattr(capsule, name)
+    ]
+    taken += [(f"proxy[{number}].path", proxy.path) for number, proxy in enumerate(capsule.proxies, 1)]
+    seen: dict[str, str] = {}
+    for place, prefix in taken:
+        other = seen.setdefault(prefix, place)
+        if other != place:
+            yield f"{key}.{place}", f"is the path of {key}.{other} already: remove one of them"
+    for number, proxy in enumerate(capsule.proxies, 1):
+        for missing, given in (("key", "certificate"), ("certificate", "key")):
+            if getattr(proxy, given) and not getattr(proxy, missing):
+                place = f"{key}.proxy[{number}].{missing}"
+                yield place, f"is missing beside {given}: write it too, or neither of them"
 
 
 def _listen(config: Config) -> Iterator[Problem]:
@@ -76,6 +110,35 @@ def _hosts(config: Config, names: Sequence[str]) -> Iterator[Problem]:
                     f"capsule[{number}].hosts[{position}]",
                     f"is {host}, which is a host of {names[owner - 1]} already: remove one of them",
                 )
+
+
+def _zones(key: str, capsule: Capsule) -> Iterator[Problem]:
+    seen: dict[tuple[str, ...], str] = {}
+    for number, zone in enumerate(capsule.zones, 1):
+        place = f"{key}.zone[{number}]"
+        other = seen.setdefault(parse_path(zone.path), place)
+        if other != place:
+            yield (
+                f"{place}.path",
+                f"is {zone.path}, which is the path of {other} already: make one zone of them",
+            )
+    for place, who in _whos(key, capsule):
+        if who.kind == "name" and who.value not in capsule.people:
+            yield (
+                place,
+                f"is {shown(who.value)}, who is not in {key}.people: add them there, or write a fingerprint",
+            )
+        elif who.kind in {"file", "ca"} and _is_missing(Path(who.value)):
+            mend = "`pad19 identity add` makes one" if who.kind == "file" else "name the file that has it"
+            yield place, f"is {shown_path(Path(f'{who.kind}:{who.value}'))}, which is missing: {mend}"
+
+
+def _whos(key: str, capsule: Capsule) -> Iterator[tuple[str, Who]]:
+    """All who are named in zones, and where."""
+    for number, zone in enumerate(capsule.zones, 1):
+        for name, listed in (("allow", zone.allow), ("write", zone.write), ("deny", zone.deny)):
+            for position, who in enumerate(listed, 1):
+                yield f"{key}.zone[{number}].{name}[{position}]", who
 
 
 def _no_folder(path: Path) -> str | None:
@@ -122,6 +185,14 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
         (f"capsule[{number}].key", capsule.key, "the private key")
         for number, capsule in enumerate(config.capsules, 1)
         if capsule.key
+    ]
+    if any(capsule.routes or capsule.mount for capsule in config.capsules):
+        secrets.append(("server.state", config.server.state, "what routes keep"))
+    secrets += [
+        (place, Path(who.value), "who may read it")
+        for number, capsule in enumerate(config.capsules, 1)
+        for place, who in _whos(f"capsule[{number}]", capsule)
+        if who.kind == "file"
     ]
     if config.log.access not in {"-", "off"}:
         secrets.append(("log.access", Path(config.log.access), "the access log"))

@@ -154,7 +154,7 @@ def _with_included(main: _File) -> list[_File]:
         # What is wrong with the key itself is told when the whole file is read.
         reader = Reader(main.folder, {})
         include = reader.arguments(Includes, {"include": main.table["include"]}).get("include", ())
-        paths = dict.fromkeys(path for pattern in include for path in _matches(pattern, main.folder))
+        paths = dict.fromkeys(path for pattern in include for path in matches(pattern, main.folder))
         own = main.path and main.path.absolute()
         problems: list[str] = []
         for path in paths:
@@ -171,21 +171,7 @@ def _with_included(main: _File) -> list[_File]:
     return files
 
 
-def sources(config: Config) -> tuple[set[str], set[str]]:
-    """The files that a configuration is read from, as they are now, and the folders where more may appear."""
-    if config.source is None:
-        return set(), set()
-    folder = config.source.parent
-    files = {config.source, *config.included}
-    folders: set[Path] = set()
-    for pattern in config.include:
-        matches = _matches(pattern, folder)
-        files.update(matches)
-        folders.update(path.parent for path in (folder / pattern, *matches))
-    return {*map(os.fspath, files)}, {*map(os.fspath, folders)}
-
-
-def _matches(pattern: str, folder: Path) -> list[Path]:
+def matches(pattern: str, folder: Path) -> list[Path]:
     """The files that a pattern means; without wildcards, the one that must be there."""
     import glob  # only this key needs it, and start time counts
 
@@ -255,8 +241,7 @@ def _moved(key: str, by: int) -> str:
 def _read(path: Path) -> dict[str, Any]:
     name = shown_path(path)
     try:
-        # O_NONBLOCK: a FIFO must not make us wait for somebody to write into it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError((f"{name} is not a file: name a {FILE_NAME}",))
             data = file.read(MAX_FILE + 1)
@@ -274,6 +259,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError((f"{name} is nested too deeply: remove some brackets",)) from None
     except ValueError as error:  # TOMLDecodeError, or a number with more digits than int() takes
         raise ConfigError((f"{name}: {_syntax(str(error), data)}",)) from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # A FIFO must not make us wait for somebody to write into it.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _syntax(message: str, data: bytes) -> str:

@@ -228,12 +228,14 @@ def _heading(key: str, *, many: bool) -> str:
 def _unknown(name: str, known: list[str]) -> str:
     import difflib  # only this message needs it, and start time counts
 
+    meant = _OTHER_NAMES.get(name)
+    if meant in known:
+        return f"is no key: did you mean {meant}?"
     if places := " or ".join(_places(name, Sections)):
         return f"is no key here: it belongs {places}"
     close = difflib.get_close_matches(name[:MAX_SHOWN], known, 1, SIMILAR)
-    meant = _OTHER_NAMES.get(name)
-    if close or meant in known:
-        return f"is no key: did you mean {close[0] if close else meant}?"
+    if close:
+        return f"is no key: did you mean {close[0]}?"
     if meant:
         return f"is no key: did you mean {meant}, which belongs {' or '.join(_places(meant, Sections))}?"
     return f"is no key: remove it, or use one of {', '.join(known)}"

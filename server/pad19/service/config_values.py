@@ -9,8 +9,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from pad19.content.mimetype import normalize
-from pad19.dispatch import rate
+from pad19.dispatch import fingerprints, rate, zones
+from pad19.dispatch.proxy_paths import parse_upstream
 from pad19.protocol.pattern import Pattern, Template
+from pad19.protocol.uri import URI
 
 from .hosts import read_host
 from .listen import Listen
@@ -31,6 +33,14 @@ class Reads:
 
 class OneOrMore:
     """Marks a list of strings that may also be one string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """An item of a list of people: who may, or who may not."""
+
+    kind: str  # "everybody", "any", "file", "ca", "fingerprint" or "name"
+    value: str = ""  # of the last four: an absolute path, a fingerprint as `Identity` has it, or a name
 
 
 def _path(text: str, folder: Path) -> Path:
@@ -77,6 +87,38 @@ def read_inner_path(text: str, _folder: Path) -> str:
     if Template.parse(text).authority:
         raise ValueError("must be a path, since a rewrite stays in its capsule")
     return text
+
+
+def read_zone_path(text: str, _folder: Path) -> str:
+    zones.parse_path(text)
+    return text
+
+
+def _fingerprint(text: str, _folder: Path) -> str:
+    return fingerprints.normalize(text)
+
+
+def _who(text: str, folder: Path) -> Who:
+    if text in {"everybody", "any"}:
+        return Who(text)
+    kind, _, path = text.partition(":")
+    if path and kind in {"file", "ca"}:
+        return Who(kind, str(_path(path, folder)))
+    try:
+        return Who("fingerprint", fingerprints.normalize(text))
+    except ValueError:
+        if not fingerprints.is_name(text):
+            raise ValueError from None  # the description says more
+    return Who("name", text)
+
+
+def _who_not(text: str, folder: Path) -> Who:
+    who = _who(text, folder)
+    if who.kind in {"everybody", "any"}:
+        raise ValueError("must name people, since allow = [] keeps out everybody")
+    if who.kind == "ca":
+        raise ValueError
+    return who
 
 
 def read_glob(text: str, _folder: Path) -> str:
@@ -127,4 +169,79 @@ Mimetype = Annotated[str, Meta(description="a MIME type"), Reads(_mimetype)]
 PathPattern = Annotated[
     str, Meta(description="a path, maybe with captures", examples=["/old/{rest:path}"]), Reads(_pattern)
 ]
+Prefix = Annotated[
+    str,
+    Meta(
+        pattern=r"^/(?:[^/?#%\x00-\x20\x7f]+/)*$(?!\n)",
+        description='a path that begins and ends with a slash, such as "/cgi-bin/"',
+    ),
+]
+SettingName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$(?!\n)", description="a name")]
+VariableName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)", description="the name of an environment variable")
+]
+
+
+def _upstream(text: str, _folder: Path) -> URI:
+    try:
+        return parse_upstream(text)
+    except ValueError as error:
+        raise ValueError(f"must {error}") from None
+
+
+Upstream = Annotated[
+    URI,
+    Meta(description="a gemini:// URI of a host or a folder", examples=["gemini://127.0.0.1:1966/"]),
+    Reads(_upstream, environment=True),
+]
+RoutesName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][\w.-]*(?::[A-Za-z_][\w.]*)?$(?!\n)",
+        description='"package.module:routes", or the name of an entry point',
+    ),
+]
+Line = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)", description="a line of text", max_length=4096)
+]
 TAG = r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"  # the shape of BCP 47, not its registry
+PersonName = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?!(?:any|everybody)$){fingerprints.NAME_FORM}$(?!\n)",
+        description=f'a name of at most {fingerprints.MAX_NAME} characters, without : and #, not "any" or '
+        '"everybody"',
+    ),
+]
+EXAMPLE_FINGERPRINT = "sha256:ceab610748df27f073c2e6566f3c6d6e1b3a23454a6b7c8bc0f0ff9db4b2e081"
+Fingerprints = Annotated[
+    tuple[
+        Annotated[str, Meta(description=fingerprints.DESCRIPTION), Reads(_fingerprint)],
+        ...,
+    ],
+    OneOrMore,
+    Meta(description=f"{fingerprints.DESCRIPTION}, or a list of them"),
+]
+_PEOPLE = 'a fingerprint, a name from capsule.people, "file:" and a path'
+Visitors = Annotated[
+    tuple[
+        Annotated[
+            Who,
+            Meta(description=f'"any", "everybody", {_PEOPLE}, or "ca:" and a path'),
+            Reads(_who, environment=True),
+        ],
+        ...,
+    ],
+    OneOrMore,
+    Meta(description='"any", "everybody", or a list of people', examples=["any"]),
+]
+Unwanted = Annotated[
+    tuple[
+        Annotated[
+            Who, Meta(description=_PEOPLE.replace(', "file', ', or "file')), Reads(_who_not, environment=True)
+        ],
+        ...,
+    ],
+    OneOrMore,
+    Meta(description="a list of people", examples=[[EXAMPLE_FINGERPRINT]]),
+]

@@ -1,18 +1,30 @@
 """From a capsule's configuration to the handler that answers for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 
 from pad19.content.mimetype import MimeTypes
 from pad19.content.static import StaticFiles
 from pad19.dispatch.rewriting import Alias, Moved, Removed, Rewriting, Rule
 from pad19.dispatch.router import Handler
+from pad19.dispatch.visitors import AuthorityFile, FingerprintFile, Fingerprints
+from pad19.dispatch.zones import Grant, Guard, List, Zone, Zones, parse_path
 from pad19.protocol.pattern import Pattern, Template
 
-from .config import Capsule
+from .config import Capsule, Config, ConfigError
+from .config_values import Who
+from .mounting import Backstage
 
 
-def handler_for(capsule: Capsule) -> Handler:
-    """The handler of a capsule that was checked. Without redirects and the like, nothing looks for them."""
+def handler_for(capsule: Capsule, backstage: Backstage | None = None, *, guarded: bool = True) -> Handler:
+    """The handler of a capsule that was checked. Without rules and zones, nothing looks for them.
+
+    ``backstage``: without one there are only files. ``guarded``: by zones; the owner sees everything.
+
+    Raises:
+        ConfigError: Routes cannot be loaded.
+    """
     files = StaticFiles(
         capsule.content,
         MimeTypes(capsule.mimetypes, lang=capsule.lang, charset=capsule.charset),
@@ -21,7 +33,27 @@ def handler_for(capsule: Capsule) -> Handler:
         hidden=capsule.hidden,
     )
     rules = [*_rules(capsule)]
-    return Rewriting(rules, files) if rules else files
+    inner = backstage.in_front_of(files, capsule) if backstage else files
+    if capsule.zones and guarded:
+        inner = Guard(zones_of(capsule), inner)  # behind rewrites: the path that they lead to is what counts
+    return Rewriting(rules, inner) if rules else inner
+
+
+def rehearse(config: Config) -> tuple[list[Handler], list[str]]:
+    """A handler for each capsule that shows what is there, to its owner, and what cannot be loaded.
+
+    Routes are loaded, which runs their modules, but never asked.
+    """
+    backstage = Backstage(config, is_rehearsal=True)
+    handlers: list[Handler] = []
+    problems: list[str] = []
+    for capsule in config.capsules:
+        try:
+            handlers.append(handler_for(capsule, backstage, guarded=False))
+        except ConfigError as error:
+            problems += error.problems
+            handlers.append(handler_for(capsule, guarded=False))
+    return handlers, problems
 
 
 def _rules(capsule: Capsule) -> Iterator[tuple[Pattern, Rule]]:
@@ -31,3 +63,32 @@ def _rules(capsule: Capsule) -> Iterator[tuple[Pattern, Rule]]:
         yield Pattern.parse(rewrite.pattern), Alias(Template.parse(rewrite.target))
     for gone in capsule.gone:
         yield Pattern.parse(gone.pattern), Removed(gone.text)
+
+
+def zones_of(capsule: Capsule) -> Zones:
+    """The zones of a capsule that was checked. A file that several of them name is read once."""
+    file = cache(lambda path: FingerprintFile(Path(path)))
+    complete = cache(lambda path: FingerprintFile(Path(path), is_complete=True))
+    authorities = cache(lambda path: AuthorityFile(Path(path)))
+
+    def lists(whos: Sequence[Who], file: Callable[[str], List]) -> Iterator[List]:
+        """Those that are written out are one list."""
+        named = [key for who in whos if who.kind == "name" for key in capsule.people[who.value]]
+        if fingerprints := [*named, *(who.value for who in whos if who.kind == "fingerprint")]:
+            yield Fingerprints(fingerprints)
+        yield from (file(who.value) for who in whos if who.kind == "file")
+        yield from (authorities(who.value) for who in whos if who.kind == "ca")
+
+    def grant(whos: Sequence[Who]) -> Grant:
+        kinds = {who.kind for who in whos}
+        return Grant("everybody" in kinds, "any" in kinds, tuple(lists(whos, file)))
+
+    return Zones(
+        (
+            Zone(
+                parse_path(zone.path), grant(zone.allow), grant(zone.write), tuple(lists(zone.deny, complete))
+            )
+            for zone in capsule.zones
+        ),
+        capsule.index,
+    )

@@ -32,11 +32,12 @@ class HandedSocket:
     forwarder: Forwarder | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """Everything that a worker needs to know."""
 
     config: Config
+    is_development: bool  # somebody writes routes, and wants to see everything
     generation: int
     number: int  # among the workers of its generation
     size: int  # how many they are

@@ -60,6 +60,8 @@ def _field(info: FieldInfo) -> dict[str, Any]:
 
 def _value(annotation: Any) -> dict[str, Any]:
     rule = Rule.of(annotation)
+    if rule.kind is Any:
+        return {}
     if is_struct(rule.kind) and not rule.reads:
         text = (rule.kind.__doc__ or "").partition("\n")[0].replace("``", "")
         return {"description": text, **_table(rule.kind)}

@@ -5,7 +5,6 @@ Not `multiprocessing.shared_memory`: that needs ``/dev/shm``, and a process to c
 
 import mmap
 import os
-import tempfile
 
 
 def create(name: str, size: int) -> int:
@@ -18,6 +17,8 @@ def create(name: str, size: int) -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create(name, os.MFD_CLOEXEC)
     else:
+        import tempfile  # 0.7 MB, for systems that need it
+
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     os.ftruncate(fd, size)

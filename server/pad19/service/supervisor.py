@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from . import messages, systemd
-from .announcement import announce, status_line
+from .announcement import announce, first_uri, status_line
 from .changes import POLL, Changes
 from .child import WorkerProcess
 from .config import Config, ConfigError
@@ -27,7 +27,7 @@ from .shared_state import SharedState
 from .sockets import Bound, Unavailable, bind, close_others
 from .status import as_text
 from .status_socket import StatusSocket
-from .watch import Watcher
+from .watch import QUIET, QUIET_IN_DEVELOPMENT, Watcher
 
 LOGGER = logging.getLogger("pad19.service")
 
@@ -41,13 +41,17 @@ _SIGNALS = (
 class Supervisor:
     """Serves a configuration, and whatever it becomes, until it is told to stop."""
 
-    def __init__(self, load: Callable[[], Config]) -> None:
-        """``load``: reads the configuration anew each time; may raise `ConfigError`."""
+    def __init__(self, load: Callable[[], Config], *, is_development: bool = False) -> None:
+        """``load``: reads the configuration anew each time; may raise `ConfigError`.
+
+        ``is_development``: changes are served at once, and mistakes in routes are shown to visitors.
+        """
         self._load = load
+        self._is_development = is_development
         self._fleet: Fleet[WorkerProcess] = Fleet(self._start, self, time.monotonic)
         self._shared = SharedState(SLOTS)
         self._overview = Overview(self._fleet, self._shared.scoreboard)
-        self._changes = Changes()
+        self._changes = Changes(Watcher(quiet=QUIET_IN_DEVELOPMENT if is_development else QUIET))
         self._selector = selectors.DefaultSelector()
         self._sockets: tuple[Bound, ...] = ()  # those that are served
         self._problems: tuple[str, ...] = ()  # of the start
@@ -98,6 +102,7 @@ class Supervisor:
             generation.config,
             generation.sockets,
             self._shared.handed,
+            is_development=self._is_development,
             generation=generation.number,
             number=number,
             size=generation.size,
@@ -116,6 +121,8 @@ class Supervisor:
         status = status_line(generation.config, generation.sockets)
         if before is None:
             announce(generation.config, generation.certificates, generation.sockets)
+            if self._is_development:
+                messages.say(f"Try: pad19 get {first_uri(generation.config, generation.sockets)}")
             if sock := self._overview.open(generation.config):
                 self._selector.register(sock, selectors.EVENT_READ)
         else:

@@ -14,6 +14,8 @@ from pathlib import Path
 LOGGER = logging.getLogger("pad19.service")
 
 QUIET = 300  # milliseconds without another change, so that an rsync in progress is one change
+SOON = 500  # milliseconds until a first look: what changed before anybody watched has no event
+QUIET_IN_DEVELOPMENT = 50  # an author has saved one file, and waits
 PATIENCE = 5000  # milliseconds until a change counts though there are more and more of them
 
 
@@ -46,7 +48,11 @@ class Watcher:
         roots = [path for path in sorted(parents | watched[1]) if os.path.isdir(path)]  # noqa: PTH112 - likewise
         if roots:
             arguments = (roots, *watched, self._stop)
-            threading.Thread(target=self._run, args=arguments, name="watch", daemon=True).start()
+            thread = threading.Thread(target=self._run, args=arguments, name="watch", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # there are no threads to be had
+                _complain(error)
 
     def clear(self) -> None:
         """Forget what has happened."""
@@ -61,25 +67,34 @@ class Watcher:
     def _run(
         self, roots: list[str], names: frozenset[str], folders: frozenset[str], stop: threading.Event
     ) -> None:
-        from watchfiles import watch  # here, so that nobody waits for it at the start
-
         def matters(_change: object, path: str) -> bool:
             return path in names or os.path.dirname(path) in folders  # noqa: PTH120 - likewise
 
+        news = True
         try:
-            for _ in watch(
+            from watchfiles import watch  # here, so that nobody waits for it at the start
+
+            for changes in watch(
                 *roots,
                 watch_filter=matters,
                 debounce=PATIENCE,
                 step=self._quiet,
+                rust_timeout=SOON,
+                yield_on_timeout=True,
                 stop_event=stop,
                 recursive=False,
                 ignore_permission_denied=True,
             ):
-                with suppress(BlockingIOError):  # it is full of news already
-                    os.write(self._write, b"!")
-        except (OSError, RuntimeError, ValueError) as error:  # inotify has its limits, watchfiles wants UTF-8
-            LOGGER.warning("changes of files are noticed late, since they cannot be watched (%s)", error)
+                if changes or news:
+                    news = False
+                    with suppress(BlockingIOError):  # it is full of news already
+                        os.write(self._write, b"!")
+        except (OSError, RuntimeError, ValueError, ImportError) as error:
+            _complain(error)  # inotify and descriptors have their limits, watchfiles wants UTF-8
+
+
+def _complain(error: Exception) -> None:
+    LOGGER.warning("changes of files are noticed late, since they cannot be watched (%s)", error)
 
 
 def _names(files: Iterable[str]) -> set[str]:

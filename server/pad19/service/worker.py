@@ -31,6 +31,7 @@ from .descriptors import make_room
 from .handlers import handler_for
 from .hosts import default_host, is_address
 from .log_writer import LogWriter
+from .mounting import Backstage
 from .sockets import Bound
 
 LOGGER = logging.getLogger("pad19.service")
@@ -46,22 +47,28 @@ class Site:
     handlers: dict[str, Handler]
     credentials: dict[str, Credentials]  # the first are for clients that name no host
     made: frozenset[str]  # hosts whose certificate is new
+    backstage: Backstage
 
     @classmethod
-    def build(cls, config: Config) -> Self:
-        """Load, and where there are none make, the certificates. Blocks.
+    def build(cls, config: Config, backstage: Backstage | None = None) -> Self:
+        """Load routes and certificates, and where there are none make certificates. Blocks.
 
         Raises:
-            ConfigError: Certificates that cannot be used or made; all of them together.
+            ConfigError: Certificates that cannot be used or made, routes that cannot be loaded; all of
+                them together.
         """
+        backstage = backstage or Backstage(config)
         handlers: dict[str, Handler] = {}
         credentials: dict[str, Credentials] = {}
         made: set[str] = set()
         problems: list[str] = []
         for capsule in config.capsules:
-            handlers |= dict.fromkeys(capsule.hosts, handler_for(capsule))
+            try:
+                handlers |= dict.fromkeys(capsule.hosts, handler_for(capsule, backstage))
+            except ConfigError as error:
+                problems += error.problems
         pairs = [(host, capsule) for capsule in config.capsules for host in capsule.hosts]
-        default = default_host([*handlers])
+        default = default_host([host for host, _ in pairs])
         pairs.sort(key=lambda pair: pair[0] != default)  # what comes first is for clients without SNI
         for host, capsule in pairs:
             if shares_default(capsule, host, default):
@@ -80,7 +87,7 @@ class Site:
                 LOGGER.warning("%s", warning)
         if problems:
             raise ConfigError(tuple(dict.fromkeys(problems)))
-        return cls(handlers, credentials, frozenset(made))
+        return cls(handlers, credentials, frozenset(made), backstage)
 
 
 def certificate_files(config: Config) -> set[Path]:
@@ -122,16 +129,17 @@ async def serve(
     *,
     admission: Admission | None = None,
     count: Callable[[Record], None] | None = None,
+    line: Callable[[Record], str] | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until ``stop``, then finish what runs within the grace period; owns the sockets and the log.
 
     ``stop_now`` ends it at once. ``ready`` is called when connections are being taken, ``count`` for
-    each one that has ended.
+    each one that has ended. ``line`` writes the access log, in place of what is configured.
     """
     limits = config.limits
     admission = admission or admission_for(config)
-    line = formatter(config.log.format, config.log.addresses)
+    line = line or formatter(config.log.format, config.log.addresses)
 
     def record(entry: Record) -> None:
         log.write(line(entry))
@@ -145,7 +153,7 @@ async def serve(
         admission,
         Deadlines(limits.handshake_s, limits.request_s),
     )
-    connections = connect(record)
+    connections = connect(record, site.backstage.presence)
     checks = connect(lambda _: None, trusted=True)  # of forwarders, every two seconds
 
     def listener_for(bound: Bound) -> Listener:
@@ -170,7 +178,7 @@ async def serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_EVERY)
-    async with log, trio.open_nursery() as background:
+    async with log, trio.open_nursery() as background, site.backstage.living():
         background.start_soon(log.run)
         background.start_soon(connections.keep_time)
         background.start_soon(checks.keep_time)

@@ -6,9 +6,11 @@ supervisor.
 """
 
 import fcntl
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 
@@ -20,8 +22,10 @@ from . import messages
 from .config import ConfigError
 from .handover import Alive, Failed, Order, Ready, Shown, send
 from .log_writer import LogWriter, open_log
+from .mounting import Backstage
 from .scoreboard import Slot
 from .signature import Signatures, signatures
+from .terminal_log import terminal_formatter
 from .worker import Site, admission_for, certificate_files, serve
 
 HEARTBEAT = 1.0  # seconds
@@ -37,22 +41,43 @@ def main() -> None:
         os.set_inheritable(fd, False)
     _die_with(order.lifeline)
     messages.set_up()
+    if any(capsule.routes or capsule.mount for capsule in order.config.capsules):
+        _name_what_routes_say()
     problems: list[str] = []
+    backstage = Backstage(order.config, is_development=order.is_development)
     files = signatures(certificate_files(order.config))
     try:
         log = open_log(order.config.log.access)
     except ConfigError as error:
         problems += error.problems
     try:
-        site = Site.build(order.config)
+        site = Site.build(order.config, backstage)
     except ConfigError as error:
         problems += error.problems
+    files |= backstage.files
+    if not problems:
+        if site.made:  # by us just now, which is no change
+            files |= signatures(certificate_files(order.config))
+        try:
+            trio.run(_run, order, site, log, files)
+        except* ConfigError as group:
+            problems += _problems(group)
     if problems:
         send(order.reports, Failed(tuple(problems), files))
         sys.exit(1)
-    if site.made:  # by us just now, which is no change
-        files = signatures(files)
-    trio.run(_run, order, site, log, files)
+
+
+def _name_what_routes_say() -> None:
+    from pad19.routes.output import RouteNames, RouteOutput
+
+    sys.stdout = RouteOutput()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RouteNames())
+
+
+def _problems(group: BaseExceptionGroup[ConfigError]) -> Iterator[str]:
+    for error in group.exceptions:
+        yield from _problems(error) if isinstance(error, BaseExceptionGroup) else error.problems
 
 
 def _die_with(lifeline: int) -> None:
@@ -92,9 +117,14 @@ async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> N
             stop_now,
             admission=admission,
             count=slot.count,
+            line=terminal_formatter(colour=_takes_colour()) if order.is_development else None,
             ready=ready,
         )
         background.cancel_scope.cancel()
+
+
+def _takes_colour() -> bool:
+    return os.isatty(1) and "NO_COLOR" not in os.environ
 
 
 def _obey_signals(stop: trio.Event, stop_now: trio.Event, log: LogWriter) -> None:

@@ -1,0 +1,41 @@
+"""``pad19 dev``: a server for somebody who writes routes."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec.structs import replace
+
+from pad19.cli import CONTEXT
+from pad19.cli.options import configured
+from pad19.service import messages
+from pad19.service.config import Config, ConfigError, Log
+from pad19.service.config_load import resolve
+from pad19.service.sockets import Unavailable
+from pad19.service.supervisor import Supervisor
+
+
+@click.command(context_settings=CONTEXT)
+@configured
+def dev(folder: Path, **arguments: Any) -> None:
+    """Serve the capsule in DIR (default: this folder) while you write it.
+
+    What you save is served at once. Requests show in the terminal, and mistakes in routes there and in
+    the browser.
+    """
+    messages.set_up()
+    try:
+        Supervisor(partial(_resolve, folder, **arguments), is_development=True).run()
+    except ConfigError as error:
+        for problem in error.problems:
+            messages.complain(problem)
+        sys.exit(1 if isinstance(error, Unavailable) else 2)
+
+
+def _resolve(folder: Path, **arguments: Any) -> Config:
+    """One worker, which is what starts fastest; always watching; a log in the terminal."""
+    config = resolve(folder, **arguments)
+    server = replace(config.server, watch=True, workers=1)
+    return replace(config, server=server, log=Log())

@@ -1,0 +1,242 @@
+"""What answers in front of a capsule's files: routes, programs, other servers.
+
+A `Backstage` is what all of them share in a worker. It is put together before the event loop runs,
+and must be alive before the first request.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from pad19.content.static import StaticFiles
+from pad19.dispatch.prefixes import Prefixes
+from pad19.dispatch.presence import Attended, Presence
+from pad19.dispatch.router import Handler
+from pad19.protocol.request import Request
+from pad19.protocol.response import Response, Success
+
+from .config import Capsule, Config, ConfigError
+from .signature import Signatures, signatures
+from .sources import code
+
+if TYPE_CHECKING:
+    from pad19.routes.broken import BrokenModule
+    from pad19.routes.cgi_process import Programs
+    from pad19.routes.mounting import Mounted
+    from pad19.routes.table import Routes
+    from pad19.store.database import Database
+
+LOGGER = logging.getLogger("pad19.service")
+
+STORE = "store.sqlite3"  # below server.state
+KNOWN_HOSTS = "known_hosts"  # likewise
+LAST_WORK = 3.0  # seconds for the ends of lifespans; less than `fleet.STOP_MARGIN`, when we are killed
+THREADS = 16  # for routes that are no async def, those of all capsules together
+
+
+class Backstage:
+    """Makes handlers, and owns what they need."""
+
+    def __init__(self, config: Config, *, is_development: bool = False, is_rehearsal: bool = False) -> None:
+        """Begin.
+
+        Args:
+            config: A checked one.
+            is_development: Mistakes in routes are shown to visitors, and are no reason not to serve.
+            is_rehearsal: Routes are loaded, but neither they nor programs answer: there is an empty page
+                where they would.
+        """
+        self.presence = Presence()
+        self.files: Signatures = {}  # source files of routes, as they were before they were read
+        self._config = config
+        self._is_development = is_development
+        self._is_rehearsal = is_rehearsal
+        self._packages = 0
+        self._mounted: list[Mounted] = []
+        self._threads = trio.CapacityLimiter(THREADS)
+        self._programs: Programs | None = None
+        self._database: Database | None = None
+
+    def in_front_of(self, files: StaticFiles, capsule: Capsule) -> Handler:
+        """The handler of a capsule. Without routes and programs, that is the files' own.
+
+        Raises:
+            ConfigError: Routes cannot be loaded.
+        """
+        handlers = {**dict(self._gateways(capsule)), **dict(self._proxies(capsule))}
+        if self._is_rehearsal:
+            handlers = dict.fromkeys(handlers, _empty)
+        inner: Handler = Prefixes(handlers, files) if handlers else files
+        return self._routes(files, inner, capsule) if capsule.routes or capsule.mount else inner
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[None]:
+        """Programs may be started, the store is there, routes have what they need beside requests.
+
+        Raises:
+            ConfigError: The store cannot be used, or a lifespan failed.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.presence.run)
+            if self._programs:
+                await nursery.start(self._programs.run)
+            with trio.CancelScope() as ending:
+                async with AsyncExitStack() as stack:
+                    if self._database:
+                        stack.push_async_callback(self._database.aclose)
+                        await _check(self._database)
+                    for mounted in self._mounted:
+                        await _enter(mounted, stack)
+                    try:
+                        yield
+                    finally:
+                        nursery.cancel_scope.cancel()
+                        # Who has begun something may end it, whatever is cancelled around us.
+                        ending.shield = True
+                        ending.deadline = trio.current_time() + LAST_WORK
+            if ending.cancelled_caught:
+                LOGGER.warning("the lifespans of the routes did not end within %g seconds", LAST_WORK)
+
+    def _gateways(self, capsule: Capsule) -> Iterator[tuple[str, Handler]]:
+        if not capsule.cgi and not capsule.scgi:
+            return
+        from pad19.routes.cgi import CGI  # few have them, and start time counts
+        from pad19.routes.cgi_environment import Gateway
+        from pad19.routes.cgi_process import Limits, Programs
+        from pad19.routes.scgi import SCGI
+
+        limits = self._config.cgi
+        gateway = Gateway(capsule.content, capsule.client_hash)
+        if self._programs is None:
+            allowed = Limits(limits.programs, limits.timeout_s, limits.cpu_s, limits.memory)
+            self._programs = Programs(allowed, limits.environment)
+        for prefix, folder in capsule.cgi.items():
+            yield prefix, Attended(CGI(prefix, folder, gateway, self._programs), self.presence)
+        for prefix, listen in capsule.scgi.items():
+            backend = listen.path or (listen.host, listen.port)
+            handler = SCGI(prefix, backend, gateway, timeout=limits.timeout_s)
+            yield prefix, Attended(handler, self.presence)
+
+    def _proxies(self, capsule: Capsule) -> Iterator[tuple[str, Handler]]:
+        if not capsule.proxies:
+            return
+        from pad19.dispatch.proxy import Proxy
+        from pad19.dispatch.proxy_paths import ProxyPaths
+        from pad19.dispatch.upstream import Patience, Pinned, Remembered, Upstream
+        from pad19.tls.certificate import CertificateError, load
+        from pad19.tls.known_hosts import KnownHosts
+
+        remembered = Remembered(KnownHosts(self._config.server.state / KNOWN_HOSTS))
+        for proxy in capsule.proxies:
+            try:
+                credentials = load(proxy.certificate, proxy.key) if proxy.certificate and proxy.key else None
+            except CertificateError as error:
+                raise ConfigError((str(error),)) from None
+            upstream = Upstream(
+                proxy.to,
+                Pinned(proxy.pin) if proxy.pin else remembered,
+                credentials=credentials,
+                patience=Patience(proxy.connect_s, proxy.header_s, proxy.stall_s),
+            )
+            handler = Proxy(
+                ProxyPaths(proxy.path, proxy.to, keep_host=proxy.host == "keep"),
+                upstream,
+                connections=proxy.connections,
+                trust_eof=proxy.trust_eof,
+                introduces=proxy.proxy_protocol,
+            )
+            yield proxy.path, Attended(handler, self.presence)
+
+    def _routes(self, files: StaticFiles, inner: Handler, capsule: Capsule) -> Handler:
+        from pad19.content.by_path import server_of
+        from pad19.routes import error_page
+        from pad19.routes.interface import RouteError
+        from pad19.routes.loader import LoadError, load
+        from pad19.routes.mounting import Mounted
+        from pad19.store.database import Database
+        from pad19.store.sqlite import SQLiteStore
+
+        if self._database is None:
+            self._database = Database(self._config.server.state / STORE, time.time)
+        if capsule.routes:
+            self.files |= signatures(code(capsule.routes)[0])
+        self._packages += 1
+        package = f"capsule_{self._packages}"
+        try:
+            loaded = load(
+                capsule.routes,
+                capsule.mount,
+                package=package,
+                on_broken=_show_broken if self._is_development else None,
+            )
+            mounted = Mounted(
+                loaded.routes,
+                inner,
+                settings=capsule.settings,
+                store=SQLiteStore(self._database).namespace(capsule.hosts[0]),
+                serve_file=server_of(files, capsule.content),
+                threads=self._threads,
+                on_error=error_page.answer if self._is_development else None,
+                attend=self.presence.attend,
+            )
+        except LoadError as error:
+            raise ConfigError(error.problems) from None
+        except RouteError as error:
+            raise ConfigError((str(error),)) from None
+        if self._is_rehearsal:
+            return _Rehearsed(mounted)
+        self._mounted.append(mounted)
+        return mounted
+
+
+class _Rehearsed:
+    """Routes that do not answer, in front of files that do."""
+
+    def __init__(self, mounted: "Mounted") -> None:
+        self._mounted = mounted
+
+    async def __call__(self, request: Request) -> Response:
+        return await (_empty if self._mounted.matches(request) else self._mounted)(request)
+
+
+async def _empty(_request: Request) -> Response:
+    return Success(b"", "text/plain")
+
+
+def _show_broken(module: "BrokenModule") -> "Routes":
+    """Pages that tell what ails it, in the place of those that it would have."""
+    from pad19.routes import error_page
+
+    LOGGER.error("%s\n%s", module, module.traceback.rstrip())
+    return error_page.routes_instead(module)
+
+
+async def _check(database: "Database") -> None:
+    from pad19.store.interface import StoreError
+
+    try:
+        await database.check()
+    except StoreError as error:
+        raise ConfigError((str(error),)) from None
+
+
+async def _enter(mounted: "Mounted", stack: AsyncExitStack) -> None:
+    living = mounted.living()
+    try:
+        await living.__aenter__()
+    except Exception as error:
+        LOGGER.exception("a lifespan failed")
+        problem = f"a lifespan of the routes failed ({type(error).__name__}: {error}): mend it"
+        raise ConfigError((" ".join(problem.split()),)) from error
+    stack.push_async_callback(_leave, living)
+
+
+async def _leave(living: AbstractAsyncContextManager[None]) -> None:
+    try:
+        await living.__aexit__(None, None, None)
+    except Exception:
+        LOGGER.exception("a lifespan failed at its end")

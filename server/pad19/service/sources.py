@@ -1,0 +1,48 @@
+"""The files that a configuration comes from, and the code that it names: what is read once, at the start."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .config import Config
+from .config_load import matches
+
+MAX_FOLDERS = 1000  # of code below one folder; more is a mistake
+
+
+def sources(config: Config) -> tuple[set[str], set[str]]:
+    """The files, as they are now, and the folders where more may appear."""
+    files: set[str] = set()
+    folders: set[str] = set()
+    if config.source is not None:
+        base = config.source.parent
+        found = {config.source, *config.included}
+        for pattern in config.include:
+            matched = matches(pattern, base)
+            found.update(matched)
+            folders.update(os.fspath(path.parent) for path in (base / pattern, *matched))
+        files.update(map(os.fspath, found))
+    for capsule in config.capsules:
+        if capsule.routes:
+            more_files, more_folders = code(capsule.routes)
+            files |= more_files
+            folders |= more_folders
+    return files, folders
+
+
+def code(folder: Path) -> tuple[set[str], set[str]]:
+    """The Python files below a folder, and the folders that they are in."""
+    files: set[str] = set()
+    folders: set[str] = set()
+    for path, names in _folders(folder):
+        folders.add(path)
+        files.update(os.path.join(path, name) for name in names if name.endswith(".py"))
+    return files, folders
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    for count, (path, inner, names) in enumerate(os.walk(folder)):
+        if count == MAX_FOLDERS:
+            return
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")
+        yield path, names

@@ -1,0 +1,231 @@
+"""What counts as a change, of files that are really there."""
+
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pad19.service.changes import Changes
+from pad19.service.config import Config, ConfigError
+from pad19.service.config_load import load, resolve
+from pad19.service.signature import Signatures, signatures
+
+PATIENCE = 10.0  # seconds until something that must happen counts as missing
+
+
+class Story:
+    """A server that reads its configuration, as `supervisor.Supervisor` does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.changes = Changes()
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "pad19.toml"
+
+    def read(self) -> Config:
+        self.changes.reading()
+        config = load(self.file)
+        self.changes.was_read(config)
+        return config
+
+    def serve(self) -> Config:
+        """Read, have workers read the certificate, and serve."""
+        config = self.read()
+        self.changes.served(config, self.certificates())
+        return config
+
+    def certificates(self) -> Signatures:
+        return signatures([self.folder / "certs/a.crt", self.folder / "certs/a.key"])
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    for name in ("content", "certs", "sites"):
+        (tmp_path / name).mkdir()
+    for name in ("certs/a.crt", "certs/a.key"):
+        (tmp_path / name).write_text("old")
+    write(tmp_path / "sites/a.toml", "")
+    story = Story(tmp_path)
+    write(story.file, "include = 'sites/*.toml'\n[[capsule]]")
+    yield story
+    story.changes.watcher.close()
+
+
+def write(path: Path, text: str) -> None:
+    """Another file each time, whatever the clock says."""
+    new = path.with_name("new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def news(story: Story) -> bool:
+    """Whether there is some; asking changes nothing."""
+    first = story.changes.are_there()
+    assert story.changes.are_there() is first
+    return first
+
+
+def test_before_anything_is_served_nothing_changes(story: Story) -> None:
+    assert not news(story)
+    story.read()
+    write(story.file, "")
+    assert not news(story)
+
+
+CHANGED = ["pad19.toml", "sites/a.toml", "certs/a.crt", "certs/a.key"]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_file_changes(story: Story, name: str) -> None:
+    story.serve()
+    assert not news(story)
+    path = story.folder / name
+    write(path, path.read_text())
+    assert news(story)
+    story.serve()
+    assert not news(story)
+    path.unlink()
+    assert news(story)
+
+
+def test_a_file_comes_and_goes(story: Story) -> None:
+    story.serve()
+    (story.folder / "sites/b.toml").touch()
+    assert news(story)
+    story.serve()
+    assert not news(story)
+    (story.folder / "sites/b.toml").unlink()
+    assert news(story)
+
+
+IRRELEVANT = ["other.toml", "sites/a.toml~", "sites/a.txt", "certs/b.key", "content/index.gmi"]
+
+
+@pytest.mark.parametrize("name", IRRELEVANT)
+def test_other_files_do_not_matter(story: Story, name: str) -> None:
+    story.serve()
+    (story.folder / name).touch()
+    assert not news(story)
+
+
+def test_a_link_that_leads_elsewhere(story: Story) -> None:
+    key = story.folder / "certs/a.key"
+    for number in (1, 2):
+        (story.folder / f"key{number}").write_text("same")
+    key.unlink()
+    key.symlink_to("../key1")
+    story.serve()
+    assert not news(story)
+    key.unlink()
+    key.symlink_to("../key2")
+    assert news(story)
+
+
+def test_a_change_while_it_is_read_is_news_afterwards(story: Story) -> None:
+    story.serve()
+    story.changes.reading()
+    config = load(story.file)
+    write(story.file, "include = 'sites/*.toml'")
+    certificates = story.certificates()
+    write(story.folder / "certs/a.key", "new")
+    story.changes.was_read(config)
+    story.changes.served(config, certificates)
+    assert news(story)
+    story.serve()
+    assert not news(story)
+
+
+def test_a_mistake_is_reported_once(story: Story) -> None:
+    story.serve()
+    write(story.file, "a = ")
+    for _ in range(2):
+        assert news(story)
+        with pytest.raises(ConfigError):
+            story.read()
+        assert not news(story)
+        write(story.file, "b = ")
+    write(story.file, "")
+    story.serve()
+    assert not news(story)
+
+
+@pytest.mark.parametrize("name", ["sites/a.toml", "sites/b.toml"])
+def test_so_is_one_in_an_included_file(story: Story, name: str) -> None:
+    story.serve()
+    write(story.folder / name, "a = ")
+    assert news(story)
+    with pytest.raises(ConfigError):
+        story.read()
+    assert not news(story)
+    write(story.folder / name, "")
+    assert news(story)
+
+
+def test_so_is_a_file_that_workers_cannot_use(story: Story) -> None:
+    story.serve()
+    write(story.file, "[[capsule]]")
+    new = story.folder / "certs/new.key"
+    story.read()
+    story.changes.tried(signatures([new, story.folder / "certs/a.key"]))
+    assert not news(story)
+    new.touch()  # mended
+    assert news(story)
+
+
+def tells(story: Story) -> bool:
+    """Whether the watcher says something, which is forgotten then."""
+    ready, _, _ = select.select([story.changes.watcher], [], [], PATIENCE)
+    story.changes.watcher.clear()
+    return bool(ready)
+
+
+def test_it_can_be_waited_for(story: Story) -> None:
+    story.serve()
+    assert tells(story)  # who knows what has changed before
+    assert not news(story)
+    write(story.file, "")
+    assert tells(story)
+    assert news(story)
+
+
+def test_so_can_what_workers_cannot_use(story: Story) -> None:
+    story.serve()
+    assert tells(story)
+    new = story.folder / "elsewhere/new.key"
+    new.parent.mkdir()
+    story.changes.tried(signatures([new]))
+    assert tells(story)
+    new.touch()
+    assert tells(story)
+    assert news(story)
+
+
+def test_a_configuration_that_does_not_want_it(story: Story) -> None:
+    write(story.file, "server.watch = false")
+    story.serve()
+    write(story.file, "")
+    write(story.folder / "certs/a.key", "new")
+    assert not news(story)
+    story.serve()  # SIGHUP
+    write(story.file, "server.watch = false")
+    assert news(story)
+
+
+def test_without_a_file_there_are_certificates(tmp_path: Path) -> None:
+    key = tmp_path / "certs/a.key"
+    key.parent.mkdir()
+    content = tmp_path / "content"
+    content.mkdir()
+    changes = Changes()
+    changes.reading()
+    config = resolve(content, certs=tmp_path / "certs")
+    changes.was_read(config)
+    changes.served(config, signatures([key]))
+    (content / "index.gmi").touch()
+    assert not changes.are_there()
+    key.touch()
+    assert changes.are_there()
+    changes.watcher.close()

@@ -1,0 +1,89 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pad19.service import sources
+from pad19.service.config import Capsule, Config
+from pad19.service.config_load import load
+from pad19.service.sources import code
+
+COUNTED = [  # below the folder; and whether that is code which is watched
+    ("guestbook.py", True),
+    ("_helpers.py", True),
+    ("blog/__init__.py", True),
+    ("blog/posts/draft.py", True),
+    ("two words/café.py", True),
+    ("notes.txt", False),
+    ("guestbook.py~", False),
+    ("guestbook.pyc", False),
+    ("__pycache__/guestbook.py", False),
+    (".git/hook.py", False),
+    ("blog/.drafts/a.py", False),
+]
+
+
+@pytest.mark.parametrize(("name", "counts"), COUNTED)
+def test_code(tmp_path: Path, name: str, counts: bool) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    files, folders = code(tmp_path)
+    assert files == ({os.fspath(file)} if counts else set())
+    assert os.fspath(tmp_path) in folders
+    if counts:
+        assert os.fspath(file.parent) in folders  # where the next one may appear
+
+
+def test_folders_without_code_may_have_some_later(tmp_path: Path) -> None:
+    (tmp_path / "blog/posts").mkdir(parents=True)
+    (tmp_path / "__pycache__").mkdir()
+    _, folders = code(tmp_path)
+    assert folders == {os.fspath(tmp_path / name) for name in ("", "blog", "blog/posts")}
+
+
+def test_a_folder_that_is_missing_has_nothing(tmp_path: Path) -> None:
+    assert code(tmp_path / "missing") == (set(), set())
+
+
+def test_links_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes/again").symlink_to(tmp_path / "routes")
+    (tmp_path / "routes/all").symlink_to("/")
+    (tmp_path / "routes/dangling.py").symlink_to("nowhere.py")
+    files, folders = code(tmp_path / "routes")
+    assert files == {os.fspath(tmp_path / "routes/dangling.py")}  # it may lead somewhere yet
+    assert folders == {os.fspath(tmp_path / "routes")}
+
+
+def test_there_is_an_end_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_FOLDERS", 3)
+    for number in range(9):
+        (tmp_path / f"{number}").mkdir()
+    assert len(code(tmp_path)[1]) == 3
+
+
+def test_all_that_a_configuration_is_made_of(tmp_path: Path) -> None:
+    for name in ("content", "routes/blog", "sites", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("routes/blog/__init__.py", "other/index.py", "content/page.py"):
+        (tmp_path / name).touch()
+    (tmp_path / "sites/a.toml").write_text("[[capsule]]\nhosts = ['a.test']\ncontent = '../content'")
+    (tmp_path / "pad19.toml").write_text(
+        "include = 'sites/*.toml'\n[[capsule]]\nroutes = 'routes'\n"
+        "[[capsule]]\nhosts = ['b.test']\nroutes = 'other'\n[[capsule]]\nhosts = ['c.test']\n"
+    )
+    config = load(tmp_path / "pad19.toml")
+    (tmp_path / "sites/b.toml").touch()  # since then
+    files, folders = sources.sources(config)
+    assert files == {
+        os.fspath(tmp_path / name)
+        for name in (
+            "pad19.toml", "sites/a.toml", "sites/b.toml", "routes/blog/__init__.py", "other/index.py",
+        )
+    }  # fmt: skip
+    assert folders == {os.fspath(tmp_path / name) for name in ("sites", "routes", "routes/blog", "other")}
+
+
+def test_a_folder_of_pages_is_made_of_nothing(tmp_path: Path) -> None:
+    assert sources.sources(Config(capsules=(Capsule(content=tmp_path),))) == (set(), set())

@@ -1,0 +1,199 @@
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+CONFIGURATION = """
+[[capsule]]
+hosts = ["*.example.org"]
+routes = "routes"
+settings = { title = "Ada's" }
+"""
+ROUTES = """
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pad19 import Capsule, Redirect, Request, Routes
+
+routes = Routes()
+alive = []
+with Path(__file__).with_name("loaded.txt").open("a") as file:
+    file.write("loaded\\n")
+
+
+@routes.lifespan
+async def life(capsule: Capsule) -> AsyncIterator[None]:
+    alive.append(True)
+    yield
+    alive.pop()
+
+
+@routes.gemini("/")
+async def page(request: Request) -> str:
+    count = await request.store.increment("count")
+    return f"{request.host} {request.settings['title']} {len(alive)} {count}"
+
+
+@routes.gemini("/file")
+async def file(request: Request) -> Path:
+    return Path("notes.gmi")
+
+
+@routes.gemini("/away")
+async def away(request: Request) -> Redirect:
+    return Redirect("/notes.gmi")
+
+
+@routes.gemini("/broken")
+def broken(request: Request) -> str:
+    raise ZeroDivisionError("by nobody")
+"""
+PASSING = """
+import pytest
+import trio
+
+from pad19.testing import Client, SyncClient, identity
+
+
+def test_a_route(pad19_client: SyncClient) -> None:
+    assert pad19_client.get("/count/").text == "www.example.org Ada's 1 1"
+    assert pad19_client.get("/count/").text == "www.example.org Ada's 1 2"
+
+
+def test_everything_is_new(pad19_client: SyncClient) -> None:
+    assert pad19_client.get("/count/", certificate=identity("Ada")).text == "www.example.org Ada's 1 1"
+
+
+def test_files(pad19_client: SyncClient) -> None:
+    for path in ("/count/file", "/count/away", "/notes.gmi"):
+        assert pad19_client.get(path, follow=True).text == "# Notes\\n"
+
+
+def test_errors_reach_the_test(pad19_client: SyncClient) -> None:
+    with pytest.raises(ZeroDivisionError):
+        pad19_client.get("/count/broken")
+
+
+def test_async(pad19_async_client: Client) -> None:
+    async def ask() -> list[str]:
+        before = await pad19_async_client.get("/count/")
+        async with pad19_async_client:
+            within = await pad19_async_client.get("/count/")
+        return [before.text, within.text]
+
+    assert trio.run(ask) == ["www.example.org Ada's 0 1", "www.example.org Ada's 1 2"]
+"""
+ONE = """
+def test_a_route(pad19_client):
+    assert pad19_client.get("/count/").status == 20
+"""
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+def capsule(folder: Path, configuration: str = CONFIGURATION, routes: str = ROUTES) -> None:
+    write(
+        folder,
+        {"pad19.toml": configuration, "content/notes.gmi": "# Notes\n", "routes/count.py": routes},
+    )
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run pytest with no plugin but this one. Its exit status, and what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "pad19.pytest_plugin", "-W", "error", *arguments],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_clients_for_the_capsule_of_the_test(tmp_path: Path) -> None:
+    capsule(tmp_path)
+    write(tmp_path, {"tests/test_count.py": PASSING})
+    status, said = run(tmp_path)
+    assert status == 0, said
+    assert "5 passed" in said
+    # Once for all tests, and nothing is kept
+    assert (tmp_path / "routes/loaded.txt").read_text() == "loaded\n"
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_nearest_capsule(tmp_path: Path) -> None:
+    """The root of pytest may be far above it, and there may be several."""
+    write(tmp_path, {"pytest.ini": "[pytest]\n", "pad19.toml": "broken"})
+    for name in ("a", "b"):
+        capsule(tmp_path / name)
+        write(tmp_path, {f"{name}/tests/deeper/test_{name}.py": ONE})
+    status, said = run(tmp_path)
+    assert status == 0, said
+    assert "2 passed" in said
+
+
+def test_the_capsule_that_is_named(tmp_path: Path) -> None:
+    write(tmp_path, {"pytest.ini": "[pytest]\npad19_capsule = my capsule\n", "tests/test_count.py": ONE})
+    capsule(tmp_path / "my capsule")
+    status, said = run(tmp_path / "tests")
+    assert status == 0, said
+
+
+def test_the_first_capsule_with_routes(tmp_path: Path) -> None:
+    capsule(tmp_path, "[[capsule]]\nhosts = ['a.test']\n" + CONFIGURATION)
+    write(tmp_path, {"test_count.py": ONE})
+    status, said = run(tmp_path)
+    assert status == 0, said
+
+
+def test_a_capsule_without_routes(tmp_path: Path) -> None:
+    test = "def test(pad19_client):\n    assert pad19_client.get('/notes.gmi').text == '# Notes\\n'\n"
+    write(tmp_path, {"pad19.toml": "", "content/notes.gmi": "# Notes\n", "test_notes.py": test})
+    status, said = run(tmp_path)
+    assert status == 0, said
+
+
+PROBLEMS: list[tuple[dict[str, str], str]] = [  # files, what is said
+    ({}, "or above: name the folder that has it as pad19_capsule in the configuration of pytest"),
+    ({"pytest.ini": "[pytest]\npad19_capsule = lost\n"}, "lost/pad19.toml cannot be read (No such file"),
+    ({"pad19.toml": "[server]\nport = 1\n", "content/x": ""}, "pad19.toml: server.port is no key"),
+    (
+        {"pad19.toml": "[[capsule]]\nroutes = 'routes'\n", "content/x": "", "routes/count.py": "1 / 0"},
+        "count.py",
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "sentence"), PROBLEMS)
+def test_what_cannot_be_tested(files: Mapping[str, str], sentence: str, tmp_path: Path) -> None:
+    write(tmp_path, {**files, "tests/test_count.py": ONE + ONE.replace("test_a", "test_another")})
+    status, said = run(tmp_path)
+    assert status == 1
+    assert "2 errors" in said
+    assert sentence in said
+    assert "pytest_plugin.py" not in said.partition("= ERRORS =")[2], "a traceback helps nobody here"
+
+
+def test_those_who_do_not_use_it_do_not_pay() -> None:
+    program = (
+        "import sys, pad19.pytest_plugin\n"
+        "print({'trio', 'OpenSSL', 'cryptography', 'msgspec'} & {*sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n"
+
+
+def test_pytest_finds_it() -> None:
+    [found] = entry_points(group="pytest11", name="pad19")
+    assert found.value == "pad19.pytest_plugin"
