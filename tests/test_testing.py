@@ -1,11 +1,12 @@
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
 
-from pad19 import Gone, Input, Redirect, Request, Routes, Success, TemporaryFailure, stream
+from pad19 import Gone, Input, Redirect, Request, Routes, Store, Success, TemporaryFailure, stream
 from pad19.routes.interface import Capsule, RouteError
 from pad19.testing import Answer, Client, SyncClient, identity
 
@@ -105,13 +106,27 @@ def test_the_same_answers_without_async() -> None:
 
 async def test_what_a_visitor_brings() -> None:
     ada, bob = identity("Ada"), identity("Bob")
+    store = cast("Store", "store")
     client = Client(
-        routes, host="a.test", certificate=ada, address="192.0.2.1", settings={"x": 1}, store="store"
+        routes, host="a.test", certificate=ada, address="192.0.2.1", settings={"x": 1}, store=store
     )
     page = "gemini://a.test/ 192.0.2.1 {} {{'x': 1}} store"
     assert (await client.get("/")).text == page.format(ada.fingerprint)
     assert (await client.get("/", certificate=bob)).text == page.format(bob.fingerprint)
-    assert (await Client(routes).get("/")).text == "gemini://localhost/ 127.0.0.1 None {} None"
+    text = (await Client(routes).get("/")).text
+    assert text.startswith("gemini://localhost/ 127.0.0.1 None {} <pad19.store.")
+
+
+async def test_a_store_of_its_own() -> None:
+    counting = Routes()
+
+    @counting.gemini("/")
+    async def count(request: Request) -> str:
+        return str(await request.store.increment("visits"))
+
+    for _ in range(2):
+        async with Client(counting) as client:
+            assert [(await client.get("/")).text for _ in range(2)] == ["1", "2"]
 
 
 @pytest.mark.parametrize("query", ["", "Ada & Co?", "100% é\r\n", "a+b=c/d#e"])
@@ -349,3 +364,24 @@ def test_identities() -> None:
     renewed = identity("Ada, renewed", key="Ada")
     assert renewed.fingerprint != ada.fingerprint
     assert renewed.key_fingerprint == ada.key_fingerprint
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_routes_have_folders(tmp_path: Path, given: bool) -> None:
+    seen: list[Capsule] = []
+    writing = Routes()
+
+    @writing.lifespan
+    async def life(capsule: Capsule) -> AsyncIterator[None]:
+        capsule.state.mkdir()
+        (capsule.state / "file").touch()
+        seen.append(capsule)
+        yield
+
+    state = tmp_path / "state" if given else None
+    with SyncClient(writing, files=tmp_path, state=state):
+        [capsule] = seen
+        assert capsule.content == tmp_path
+        assert (capsule.state / "file").exists()
+    assert capsule.state.exists() is given  # its own is removed
+    assert capsule.state == state or not given

@@ -3,41 +3,55 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from .protocol.client import Client, Identity
-from .protocol.failure import (
-    BadRequest,
-    CertificateFailure,
-    CertificateNotAuthorised,
-    CertificateNotValid,
-    CertificateRequired,
-    CGIError,
-    Failure,
-    Gone,
-    NotFound,
-    PermanentFailure,
-    ProxyError,
-    ProxyRequestRefused,
-    ServerUnavailable,
-    SlowDown,
-    TemporaryFailure,
-)
-from .protocol.gemtext import Gemtext
-from .protocol.request import Request
-from .protocol.response import Input, Redirect, Response, SensitiveInput, Success
-from .protocol.status import Status
-
 if TYPE_CHECKING:
+    from .protocol.client import Client, Identity
+    from .protocol.failure import (
+        BadRequest,
+        CertificateFailure,
+        CertificateNotAuthorised,
+        CertificateNotValid,
+        CertificateRequired,
+        CGIError,
+        Failure,
+        Gone,
+        NotFound,
+        PermanentFailure,
+        ProxyError,
+        ProxyRequestRefused,
+        ServerUnavailable,
+        SlowDown,
+        TemporaryFailure,
+    )
+    from .protocol.gemtext import Gemtext
+    from .protocol.request import Request
+    from .protocol.response import Input, Redirect, Response, SensitiveInput, Success
+    from .protocol.status import Status
     from .routes.interface import CallNext, Capsule
     from .routes.streams import stream
     from .routes.table import Routes
+    from .store.interface import Entries, Entry, Page, Store, StoreError
 else:  # out of sight of type checkers, which would take any name for one of these
-    # Imported when they are asked for: the command line needs none of it, and should start quickly.
-    _MODULES = {"CallNext": "interface", "Capsule": "interface", "Routes": "table", "stream": "streams"}
+    # Imported when they are asked for: the command line needs little of it, and should start quickly.
+    _MODULES = {
+        "protocol.client": "Client Identity",
+        "protocol.failure": "BadRequest CGIError CertificateFailure CertificateNotAuthorised "
+        "CertificateNotValid CertificateRequired Failure Gone NotFound PermanentFailure "
+        "ProxyError ProxyRequestRefused ServerUnavailable SlowDown TemporaryFailure",
+        "protocol.gemtext": "Gemtext",
+        "protocol.request": "Request",
+        "protocol.response": "Input Redirect Response SensitiveInput Success",
+        "protocol.status": "Status",
+        "routes.interface": "CallNext Capsule",
+        "routes.streams": "stream",
+        "routes.table": "Routes",
+        "store.interface": "Entries Entry Page Store StoreError",
+    }
+    _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
     def __getattr__(name: str) -> object:
-        if name not in _MODULES:
+        if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.routes.{_MODULES[name]}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 __all__ = [
@@ -50,12 +64,15 @@ __all__ = [
     "CertificateNotValid",
     "CertificateRequired",
     "Client",
+    "Entries",
+    "Entry",
     "Failure",
     "Gemtext",
     "Gone",
     "Identity",
     "Input",
     "NotFound",
+    "Page",
     "PermanentFailure",
     "ProxyError",
     "ProxyRequestRefused",
@@ -67,6 +84,8 @@ __all__ = [
     "ServerUnavailable",
     "SlowDown",
     "Status",
+    "Store",
+    "StoreError",
     "Success",
     "TemporaryFailure",
     "stream",

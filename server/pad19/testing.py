@@ -22,6 +22,7 @@ import hashlib
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, suppress
@@ -47,6 +48,9 @@ from .protocol.uri import URI, parse, percent_encode, resolve
 from .routes.mounting import Inner, Mounted
 from .routes.results import ServeFile, close
 from .routes.table import Routes
+from .store.database import Database
+from .store.interface import Store
+from .store.sqlite import SQLiteStore
 
 __all__ = ["Answer", "Client", "SyncClient", "identity"]
 
@@ -107,7 +111,7 @@ class _Mounting:
         certificate: Identity | None = None,
         address: str = "127.0.0.1",
         settings: Mapping[str, Any] = _NO_SETTINGS,
-        store: Any = None,
+        store: Store | None = None,
         files: Path | None = None,
         state: Path | None = None,
     ) -> None:
@@ -120,13 +124,14 @@ class _Mounting:
             certificate: The visitor's, unless a request brings another one.
             address: The visitor's.
             settings: For `Request.settings`.
-            store: For `Request.store`.
+            store: For `Request.store`. Without one, a new one in memory.
             files: The content folder, for routes that return a Path, and for what no route answers.
             state: For `Capsule.state`. Without one, a folder that is removed at the end of the block.
 
         Raises:
             RouteError: Two routes cannot be told apart.
         """
+        self._database = Database(None, time.time)
         root = Routes()
         root.include(routes, prefix)
         inner: Inner = _nothing
@@ -141,7 +146,7 @@ class _Mounting:
             root,
             inner,
             settings=settings,
-            store=store,
+            store=store or SQLiteStore(self._database),
             content=files or Path("content"),
             state=self._state,
             serve_file=serve_file,
@@ -158,6 +163,7 @@ class _Mounting:
             async with self._mounted.living():
                 yield
         finally:
+            await self._database.aclose()
             if self._removes_state:
                 shutil.rmtree(self._state, ignore_errors=True)
 

@@ -97,7 +97,7 @@ async def test_a_body_ends_when_its_client_leaves() -> None:
 async def test_who_stays_is_answered() -> None:
     presence = Presence()
 
-    async def handler(_: Request) -> Response:
+    async def handler(_request: Request) -> Response:
         for _ in range(10):
             await trio.lowlevel.checkpoint()
         return Success(b"hello")

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Concatenate
+from typing import Any, Concatenate, cast
 
 from pad19.protocol.gemtext import Gemtext
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response
+from pad19.store.interface import Store
 
 
 class RouteError(Exception):
@@ -24,7 +25,7 @@ class Capsule:
     """
 
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    store: Any = None
+    store: Store = cast("Store", None)  # noqa: RUF009 - a value that never changes
     content: Path = Path("content")  # the folder of the pages
     state: Path = Path("state")
 

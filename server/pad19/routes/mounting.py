@@ -7,22 +7,25 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import trio
 
 from pad19.protocol.client import Client
-from pad19.protocol.failure import CGIError, Failure, NotFound
+from pad19.protocol.failure import BadRequest, CGIError, Failure, NotFound, PermanentFailure
 from pad19.protocol.pattern import PatternTable
 from pad19.protocol.request import Request
 from pad19.protocol.response import MAX_META, Redirect, Response
+from pad19.protocol.upload import Upload
 from pad19.protocol.uri import percent_encode
+from pad19.store.interface import Store
 
 from .call import Call
 from .interface import Capsule, RouteError
 from .lifespan import living
 from .results import Results, ServeFile
-from .table import Routes, declared
+from .table import TITAN, TITAN_EDIT, Routes, declared
+from .taking import Unhurried
 
 LOGGER = logging.getLogger("pad19.routes")
 
@@ -33,6 +36,8 @@ Inner = Callable[[Request], Awaitable[Response]]
 OnError = Callable[[Request, BaseException, str], Response]
 # What surrounds the work for a client.
 Attend = Callable[[Client], AbstractContextManager[object]]
+
+_NO_STORE = cast("Store", None)
 
 
 async def _nothing(_request: Request) -> Response:
@@ -48,7 +53,7 @@ class Mounted:
         inner: Inner = _nothing,
         *,
         settings: Mapping[str, Any] = MappingProxyType({}),
-        store: Any = None,
+        store: Store = _NO_STORE,
         content: Path = Path("content"),
         state: Path = Path("state"),
         serve_file: ServeFile | None = None,
@@ -92,6 +97,11 @@ class Mounted:
                 raise RouteError(f"{call.name} cannot be told apart from {other.name}") from None
             added[route.scheme, route.pattern.text] = call
 
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether there is a route for any."""
+        return TITAN in self._tables or TITAN_EDIT in self._tables
+
     def living(self) -> AbstractAsyncContextManager[None]:
         """What must be entered before requests come: lifespans and background tasks.
 
@@ -112,6 +122,8 @@ class Mounted:
             CGIError: The route failed, or took too long.
             Failure: What the route or the inner handler raises.
         """
+        if request.upload is not None:
+            return await self._take(request, request.upload)
         table = self._tables.get(request.scheme)
         if table is None:
             return await self._inner(request)
@@ -132,8 +144,44 @@ class Mounted:
                     return await call(request, captures)
             except (Exception, SystemExit) as error:  # exit() in a route must not end the worker
                 return self._failed(call.name, request, error)
+        raise self._too_slow(call, request)
+
+    async def _take(self, request: Request, upload: Upload) -> Response:
+        """The same for an upload. Who has sent it may leave: it is there."""
+        try:
+            found = self._find(TITAN_EDIT if upload.edit else TITAN, request)
+            is_titan = bool(found or (upload.edit and self._find(TITAN, request)))
+        except Exception as error:
+            return self._failed("a converter", request, error)
+        if found is None and is_titan:
+            raise PermanentFailure("this can be uploaded, but not edited")
+        if found is None:
+            return await self._inner(request)
+        call, captures = found
+        policy = call.route.policy
+        if upload.size > policy.max_size:
+            raise BadRequest(f"at most {policy.max_size} bytes may be uploaded here")
+        try:
+            with trio.move_on_after(policy.timeout) as time:
+                request = replace(
+                    request,
+                    settings=self._capsule.settings,
+                    store=self._capsule.store,
+                    upload=replace(upload, chunks=Unhurried(upload.chunks, time)),
+                )
+                return await call(request, captures)
+        except (Exception, SystemExit) as error:
+            return self._failed(call.name, request, error)
+        raise self._too_slow(call, request)
+
+    def _find(self, scheme: str, request: Request) -> tuple[Call, dict[str, Any]] | None:
+        table = self._tables.get(scheme)
+        return None if table is None else table.find(request.segments)
+
+    def _too_slow(self, call: Call, request: Request) -> CGIError:
+        timeout = call.route.policy.timeout
         LOGGER.warning("%s took longer than %g seconds for %r", call.name, timeout, request.path)
-        raise CGIError(f"the route took longer than {timeout:g} seconds")
+        return CGIError(f"the route took longer than {timeout:g} seconds")
 
     async def _ask_inner(self, request: Request, other: str | None) -> Response:
         try:

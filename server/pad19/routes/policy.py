@@ -11,6 +11,7 @@ from pad19.protocol.failure import CertificateNotAuthorised, CertificateRequired
 from .rate import Rate, address_group
 
 DEFAULT_TIMEOUT = 30.0  # seconds
+DEFAULT_MAX_SIZE = 10 * 1024 * 1024  # bytes of an upload
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -22,9 +23,18 @@ class Policy:
     allow: frozenset[str] | None = None  # fingerprints of certificates or of their keys
     rate: Rate | None = None
     timeout: float = DEFAULT_TIMEOUT  # seconds until there is a response, or the first chunk of one
+    max_size: int = DEFAULT_MAX_SIZE  # bytes of an upload
 
     @classmethod
-    def of(cls, *, certificate: bool, allow: Iterable[str] | None, rate: str | None, timeout: float) -> Self:
+    def of(
+        cls,
+        *,
+        certificate: bool,
+        allow: Iterable[str] | None,
+        rate: str | None,
+        timeout: float,
+        max_size: int = DEFAULT_MAX_SIZE,
+    ) -> Self:
         """Check what a route author wrote.
 
         Raises:
@@ -39,11 +49,13 @@ class Policy:
                 )
         if not timeout > 0:
             raise ValueError("timeout must be more than 0 seconds")
+        if max_size < 1:
+            raise ValueError("max_size must be at least 1 byte")
         try:
             limit = None if rate is None else Rate.parse(rate)
         except ValueError as error:
             raise ValueError(f"rate {error}") from None
-        return cls(certificate or fingerprints is not None, fingerprints, limit, timeout)
+        return cls(certificate or fingerprints is not None, fingerprints, limit, timeout, max_size)
 
     def admit(self, client: Client) -> None:
         """Let the client pass, or not.

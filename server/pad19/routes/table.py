@@ -3,13 +3,17 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from pad19.protocol.pattern import KINDS, Convert, Pattern
 
 from .interface import Background, Handler, Lifespan, Middleware, RouteError
-from .policy import DEFAULT_TIMEOUT, Policy
+from .policy import DEFAULT_MAX_SIZE, DEFAULT_TIMEOUT, Policy
 from .signature import misfit, name_of, runs_on_loop, takes
+
+GEMINI, TITAN = "gemini", "titan"
+TITAN_EDIT = "titan;edit"  # who asks for a text to edit, instead of uploading one
 
 _HandlerT = TypeVar("_HandlerT", bound=Handler)
 _MiddlewareT = TypeVar("_MiddlewareT", bound=Middleware)
@@ -22,7 +26,7 @@ _ConvertT = TypeVar("_ConvertT", bound=Convert)
 class Route:
     """One function and the paths that it answers."""
 
-    scheme: str
+    scheme: str  # or `TITAN_EDIT`
     pattern: Pattern
     handler: Handler
     policy: Policy
@@ -91,21 +95,69 @@ class Routes:
         """
 
         def declare(handler: _HandlerT) -> _HandlerT:
-            where = f"route {pattern}, {name_of(handler)}"
-            try:
-                parsed = Pattern.parse(pattern, self._further)
-            except ValueError as error:
-                raise RouteError(f"{where}: the pattern {error}") from None
-            try:
-                policy = Policy.of(certificate=certificate, allow=allow, rate=rate, timeout=timeout)
-            except ValueError as error:
-                raise RouteError(f"{where}: {error}") from None
-            if reason := misfit(handler, parsed):
-                raise RouteError(f"{where} {reason}")
-            self._routes.append(("gemini", pattern, handler, policy))
+            make = partial(Policy.of, certificate=certificate, allow=allow, rate=rate, timeout=timeout)
+            self._declare(GEMINI, pattern, handler, make)
             return handler
 
         return declare
+
+    def titan(
+        self,
+        pattern: str,
+        *,
+        edit: bool = False,
+        certificate: bool = False,
+        allow: Iterable[str] | None = None,
+        rate: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        max_size: int = DEFAULT_MAX_SIZE,
+    ) -> Callable[[_HandlerT], _HandlerT]:
+        """Declare who takes uploads to the paths of ``pattern``: an ``async def`` function.
+
+        What is uploaded is `Request.upload`; it may be nothing at all, by which clients delete::
+
+            @routes.titan("/page/{name}", certificate=True)
+            async def save(request: Request, name: str) -> Redirect:
+                text = (await request.upload.read()).decode()
+                ...
+                return Redirect(f"gemini://{request.host}/page/{name}")
+
+        Args:
+            pattern: See `gemini`, and so are the next three.
+            edit: Answer those who ask for the text that they are going to edit, instead of uploads.
+            certificate: Answer 60 to those who come without a client certificate.
+            allow: Fingerprints of the certificates, or of the keys, that may pass.
+            rate: How often one visitor may upload.
+            timeout: Seconds that the function may take, besides those that it waits for the client.
+            max_size: Bytes of the largest upload that it is asked to take.
+        """
+
+        def declare(handler: _HandlerT) -> _HandlerT:
+            if not runs_on_loop(handler):
+                raise RouteError(
+                    f"route {pattern}, {name_of(handler)} must be async def: uploads are awaited"
+                )
+            make = partial(
+                Policy.of, certificate=certificate, allow=allow, rate=rate, timeout=timeout, max_size=max_size
+            )
+            self._declare(TITAN_EDIT if edit else TITAN, pattern, handler, make)
+            return handler
+
+        return declare
+
+    def _declare(self, scheme: str, pattern: str, handler: Handler, make: Callable[[], Policy]) -> None:
+        where = f"route {pattern}, {name_of(handler)}"
+        try:
+            parsed = Pattern.parse(pattern, self._further)
+        except ValueError as error:
+            raise RouteError(f"{where}: the pattern {error}") from None
+        try:
+            policy = make()
+        except ValueError as error:
+            raise RouteError(f"{where}: {error}") from None
+        if reason := misfit(handler, parsed):
+            raise RouteError(f"{where} {reason}")
+        self._routes.append((scheme, pattern, handler, policy))
 
     def around(self, middleware: _MiddlewareT) -> _MiddlewareT:
         """Declare an ``async def`` function that every request to these routes goes through.

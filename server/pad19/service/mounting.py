@@ -34,6 +34,7 @@ LOGGER = logging.getLogger("pad19.service")
 
 STORE = "store.sqlite3"  # below server.state
 KNOWN_HOSTS = "known_hosts"  # likewise
+ROUTES = "routes"  # likewise; in it, a folder for each capsule
 LAST_WORK = 3.0  # seconds for the ends of lifespans; less than `fleet.STOP_MARGIN`, when we are killed
 THREADS = 16  # for routes that are no async def, those of all capsules together
 
@@ -178,6 +179,8 @@ class Backstage:
                 inner,
                 settings=capsule.settings,
                 store=SQLiteStore(self._database).namespace(capsule.hosts[0]),
+                content=capsule.content,
+                state=self._config.server.state / ROUTES / capsule.hosts[0],
                 serve_file=server_of(files, capsule.content),
                 threads=self._threads,
                 on_error=error_page.answer if self._is_development else None,

@@ -1,0 +1,94 @@
+"""A door: visitors ask to be let in, and the owner sees who asked.
+
+What they ask for is a part of the capsule that pad19.toml guards:
+
+    [[capsule.zone]]
+    path = "/members/"
+    allow = "file:members.txt"
+
+The owners' fingerprints stand in pad19.toml, too, as capsule.settings.owners.
+"""
+
+import re
+
+from pad19 import CertificateNotAuthorised, Gemtext, Input, NotFound, Redirect, Request, Routes
+
+EXPIRES = 30 * 86_400  # seconds; then who asked is forgotten
+# Nothing in a name may mean something to a shell, since the owner copies it into one.
+NAME = re.compile(r"\w[\w .]{0,39}")
+
+routes = Routes()
+
+
+# What {who:fingerprint} matches, in the routes below; for anything else they are not asked.
+@routes.converter("fingerprint")
+def to_fingerprint(text: str) -> str:
+    """A fingerprint as it stands, or no match."""
+    if not re.fullmatch("sha256:[0-9a-f]{64}", text):
+        raise ValueError(text)
+    return text
+
+
+@routes.gemini("/")
+async def door(request: Request) -> Gemtext:
+    """What this is, and how the visitor's own request stands."""
+    page = Gemtext().heading("Request access")
+    fingerprint = request.client.fingerprint
+    if fingerprint:
+        page.text("The fingerprint of your certificate:")
+        page.preformatted(fingerprint, "fingerprint")
+        if name := await request.store.namespace("access").get(fingerprint):
+            page.text(f"You have asked to be let in as {name}.")
+    else:
+        page.text("You come without a certificate. Your client will offer to make one.")
+    page.link("ask", "Ask to be let in")
+    if fingerprint in request.settings.get("owners", ()):
+        page.link("waiting", "Who waits")
+    return page.link("../examples.gmi", "All examples")
+
+
+@routes.gemini("/ask", certificate=True, rate="5/1h")
+async def ask(request: Request) -> Input | Redirect:
+    """Write down name and fingerprint. Who asks again has another name from then on."""
+    name = (request.query or "").strip()
+    if not name:
+        return Input("By which name does the owner know you?")
+    if not NAME.fullmatch(name):
+        return Input("By which name? Up to 40 letters, digits, spaces and dots.")
+    fingerprint = request.client.fingerprint or ""  # there is one: the route demands a certificate
+    await request.store.namespace("access").set(fingerprint, name, expires_in=EXPIRES)
+    return Redirect("./")
+
+
+@routes.gemini("/waiting", certificate=True)
+async def waiting(request: Request) -> Gemtext:
+    """Who has asked, and what lets them in, for owners."""
+    only_for_owners(request)
+    store = request.store.namespace("access")
+    page = Gemtext().heading("Who waits")
+    for fingerprint in await store.keys(limit=100):
+        name = await store.get(fingerprint)
+        if name is None:  # expired just now
+            continue
+        page.heading(name, 2)
+        page.preformatted(f'pad19 identity add "{name}" {fingerprint}', "command that lets them in")
+        page.link(f"done/{fingerprint}", f"Take {name} off this list")
+    return page.link("./", "Back")
+
+
+@routes.gemini("/done/{who:fingerprint}", certificate=True)
+async def done(request: Request, who: str) -> Redirect:
+    """Forget who asked, for owners."""
+    only_for_owners(request)
+    if not await request.store.namespace("access").delete(who):
+        raise NotFound("nobody waits with that certificate")
+    return Redirect("../waiting")
+
+
+def only_for_owners(request: Request) -> None:
+    """Let owners pass, or raise the answer for others.
+
+    Where it is known from the start who may pass, @routes.gemini(..., allow={...}) does the same.
+    """
+    if request.client.fingerprint not in request.settings.get("owners", ()):
+        raise CertificateNotAuthorised("this page is for the owner of the capsule")
