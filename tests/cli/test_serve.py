@@ -14,9 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 from pad19.cli.serve import serve
-from pad19.service.announcement import announce
-from pad19.service.config_load import resolve
-from pad19.service.handover import Shown
 from pad19.tls.certificate import files, load
 from pad19.tls.making import make
 from support.process import (
@@ -326,25 +323,6 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, content: Path) ->
             assert fetch(server.address, gemini(server.address)).received == PAGE
             assert server.stop() == 0
             assert "4 lines lost" in server.err
-    finally:
-        os.close(writer)
-
-
-def test_an_announcement_that_nobody_reads_stops_nothing(
-    tmp_path: Path, content: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = resolve(content, certs=tmp_path / "certs", listen=["127.0.0.1:0"])
-    shown = Shown("localhost", "sha256:00", "sha256:00", not_after=0.0, is_new=True)
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        with open(writer, "w", buffering=1, closefd=False) as stderr:
-            monkeypatch.setattr("sys.stderr", stderr)
-            announce(config, [shown], [])
-            with pytest.raises(BrokenPipeError):
-                stderr.flush()  # so it did try
-            monkeypatch.undo()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
     finally:
         os.close(writer)
 

@@ -19,7 +19,7 @@ from pad19.content.files import Opened, open_beneath
 from pad19.content.mimetype import MimeTypes
 from pad19.content.static import SMALL, StaticFiles
 from pad19.protocol.client import Client
-from pad19.protocol.failure import BadRequest, Failure, NotFound, ServerUnavailable, TemporaryFailure
+from pad19.protocol.failure import BadRequest, Failure, ServerUnavailable, TemporaryFailure
 from pad19.protocol.request import parse_request
 from pad19.protocol.response import Redirect, Reply, Response, Success
 from pad19.protocol.status import Status
@@ -657,13 +657,17 @@ async def test_request_that_waits_for_a_thread_can_be_cancelled(
 
 
 @pytest.mark.usefixtures("settled")
-async def test_root_comes_and_goes(tmp_path: Path) -> None:
+async def test_root_comes_and_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = tmp_path / "root"
     files = StaticFiles(root)
+    reason = "No such file or directory"
+    lost = f"'{root}' cannot be entered ({reason}): until it can, all its pages are answered with 40"
     for content in ("one", "two"):
         for path in ("/", "/a.gmi", "/sub/a.gmi"):
-            with pytest.raises(NotFound):
+            with pytest.raises(TemporaryFailure):  # nobody knows what will be there
                 await get(files, path)
+        assert caplog.messages == [lost]  # once each time
+        caplog.clear()
         make(root, {"a.gmi": content, "sub/a.gmi": content})
         for path in ("/a.gmi", "/sub/a.gmi"):
             assert await page(files, path) == content

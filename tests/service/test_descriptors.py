@@ -1,4 +1,6 @@
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +45,35 @@ def test_room_is_made(
     make_room(4096)
     assert limits.now == (after, hard)
     assert ("LimitNOFILE=" in caplog.text) == complains
+
+
+OCCUPY = """
+import os, sys
+from pad19.service.descriptors import occupy_standard
+report = os.dup(2)
+for fd in map(int, sys.argv[1]):
+    os.close(fd)
+occupy_standard()
+places = [os.readlink(f"/proc/self/fd/{fd}") for fd in range(3)]
+os.write(report, repr([place == os.devnull for place in places]).encode())
+for fd in range(3):
+    assert os.get_inheritable(fd)
+if "1" in sys.argv[1]:
+    try:
+        os.write(1, b"")
+    except OSError as error:
+        os.write(report, error.strerror.encode())
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "0", "1", "2", "01", "12", "012"])
+def test_nothing_else_takes_the_place_of_standard_descriptors(closed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OCCUPY, closed],
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = repr([str(fd) in closed for fd in range(3)])
+    assert done.stderr == expected + ("Bad file descriptor" if "1" in closed else "")

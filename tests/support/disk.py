@@ -1,12 +1,19 @@
-"""What tests of files share: open descriptors, and the clocks that tell one change from the next."""
+"""What tests of files share: open descriptors, clocks that tell changes apart, disks of their own."""
 
+import gc
 import os
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 
 def descriptors() -> list[str]:
     """The files that this process has open, sorted; comparing two lists also tells which one leaked."""
+    gc.collect()  # what earlier tests have left shall not go away between two lists
     found = []
     for fd in Path("/proc/self/fd").iterdir():
         try:
@@ -30,3 +37,46 @@ class TomorrowsClock:
     @staticmethod
     def time_ns() -> int:
         return time.time_ns() + 86_400_000_000_000
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """Have mount(8) put something over a folder, and take it away in the end."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        unmount(folder)
+
+
+def unmount(folder: Path) -> None:
+    """At once, whoever uses it. It need not be there any more."""
+    subprocess.run(["umount", "--lazy", str(folder)], stderr=subprocess.DEVNULL, check=False)
+
+
+@contextmanager
+def small_disk(folder: Path, size: int = 65536) -> Iterator[None]:
+    """A disk of so many bytes in the place of a folder."""
+    with mounted(folder, "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs"):
+        yield
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nobody can write into a folder, root neither."""
+    with mounted(folder, "--bind", str(folder)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        yield
+
+
+def fill_up(file: Path) -> None:
+    """Let a file take all that is left of its disk."""
+    with file.open("wb", buffering=0) as stream:
+        for size in (4096, 1):
+            with suppress(OSError):  # ENOSPC
+                while True:
+                    stream.write(b"x" * size)

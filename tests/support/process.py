@@ -111,10 +111,10 @@ class Serving:
         pages = Path(f"/proc/{self.worker}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
-    def wait_for_err(self, text: str, count: int = 1) -> None:
-        """Wait until standard error has had a text so many times."""
+    def wait_for_err(self, text: str, count: int = 1, *, patience: float = PATIENCE) -> None:
+        """Wait until standard error has had a text so many times. ``patience``: seconds."""
         with self._changed:
-            found = self._changed.wait_for(lambda: self._err.count(text.encode()) >= count, PATIENCE)
+            found = self._changed.wait_for(lambda: self._err.count(text.encode()) >= count, patience)
         assert found, f"{text!r} is missing in: {self.err}"
 
     def lines(self, count: int) -> list[str]:
@@ -177,12 +177,17 @@ def serving(
     stdout: int = subprocess.PIPE,
     environment: Mapping[str, str] | None = None,
     sockets: Sequence[socket.socket] = (),
+    launcher: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
+    suffers: bool = False,
 ) -> Iterator[Serving]:
     """`pad19 serve` with the arguments, from its announcement to its end. It never prints a traceback.
 
-    ``sockets``: handed over as systemd does it.
+    ``sockets``: handed over as systemd does it. ``launcher``: a command that becomes the one that
+    follows it, as nohup(1) does; it inherits the ``descriptors``. ``suffers``: from something that
+    may well lead to tracebacks, as the end of all memory does.
     """
-    command = [*COMMAND, "serve", *map(str, arguments)]
+    command = [*launcher, *COMMAND, "serve", *map(str, arguments)]
     variables = _environment(home) | dict(environment or {})
     fds = [sock.fileno() for sock in sockets]
     if fds:
@@ -194,7 +199,7 @@ def serving(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
-        pass_fds=fds,
+        pass_fds=[*fds, *descriptors],
     )
     with process:
         server = Serving(process)
@@ -204,7 +209,7 @@ def serving(
         finally:
             process.kill()
             server.wait()
-    assert "Traceback" not in server.err, server.err
+    assert suffers or "Traceback" not in server.err, server.err
 
 
 # Clients
@@ -253,7 +258,7 @@ def read_rest(stream: ssl.SSLSocket) -> Answer:
     try:
         while data := stream.recv(CHUNK):
             received += data
-    except (ssl.SSLEOFError, ConnectionError):
+    except (ssl.SSLError, ConnectionError):
         return Answer(bytes(received), clean=False)
     return Answer(bytes(received), clean=True)
 

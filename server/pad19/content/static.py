@@ -86,6 +86,7 @@ class StaticFiles:
         self._sidecars = Sidecars(self._root)
         self._notices = Notices()
         self._listers = trio.CapacityLimiter(LISTERS)
+        self._is_lost = False  # the whole folder
 
     async def __call__(self, request: Request) -> Response:
         """Answer with a file, a listing, a redirect, or what a sidecar file says.
@@ -94,7 +95,7 @@ class StaticFiles:
             NotFound: Nothing that may be served is there.
             BadRequest: The URI of a folder, with the slash that it lacks, is too long to be sent.
             ServerUnavailable: File descriptors ran out.
-            TemporaryFailure: The disk failed.
+            TemporaryFailure: The disk failed, or the whole folder is out of reach.
         """
         # An encoded separator would have to be part of a name, where it cannot be.
         if "%" in request.raw_path and "%2F" in request.raw_path.upper():
@@ -107,11 +108,11 @@ class StaticFiles:
             found = await trio.to_thread.run_sync(self._look_up, path, request.raw_query)
             if isinstance(found, _Listed):
                 found = await trio.to_thread.run_sync(self._list, found, limiter=self._listers)
-        except Unreadable as error:
-            what = f"is answered with 51: {error}. Let this process read it"
-            self._notices.tell(os.path.join(self._root, path[1:]), what)
-            raise NotFound from None
-        except Absent:
+        except Absent as error:
+            self._check_root()
+            if isinstance(error, Unreadable):
+                what = f"is answered with 51: {error}. Let this process read it"
+                self._notices.tell(os.path.join(self._root, path[1:]), what)
             raise NotFound from None
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
@@ -120,6 +121,7 @@ class StaticFiles:
             # quoted because a client chose it.
             LOGGER.error("%r: %s", error.filename or self._root + path, error.strerror)  # noqa: TRY400
             raise TemporaryFailure("the file cannot be read now") from error
+        self._is_lost = False
         if isinstance(found, Kept):
             self._memory.keep(path, found)
             return found.response
@@ -133,6 +135,25 @@ class StaticFiles:
                 raise NotFound
             if name.startswith(".") and not self._hidden and (depth or name != WELL_KNOWN):
                 raise NotFound
+
+    def _check_root(self) -> None:
+        """Refuse to say that a page is gone where the whole folder is: a disk that is not mounted comes back.
+
+        Raises:
+            TemporaryFailure: It is missing, or this process may not enter it.
+        """
+        try:
+            os.stat(os.path.join(self._root, "."))  # the dot: it takes the right to enter
+        except OSError as error:
+            if not self._is_lost:
+                LOGGER.error(  # noqa: TRY400 - the operator's business, not a bug
+                    "%r cannot be entered (%s): until it can, all its pages are answered with 40",
+                    self._root,
+                    error.strerror,
+                )
+            self._is_lost = True
+            raise TemporaryFailure("the pages cannot be read now") from None
+        self._is_lost = False
 
     # From here on in a worker thread.
 

@@ -1,6 +1,7 @@
-"""Room for as many connections as the configuration allows: file descriptors."""
+"""File descriptors: room for as many connections as are allowed, and the three that must not be missing."""
 
 import logging
+import os
 import resource
 
 LOGGER = logging.getLogger("pad19.service")
@@ -26,3 +27,17 @@ def make_room(connections: int) -> None:
             connections,
             allowed,
         )
+
+
+def occupy_standard() -> None:
+    """Put something where standard input, output or error is closed, which nothing gets out of.
+
+    Otherwise the next thing that is opened takes that place, and receives what is printed. Standard
+    output is one that cannot be written to: whoever depends on it shall notice.
+    """
+    for fd, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # open(2): it gets the lowest number that is free, and those below are taken by now.
+            os.set_inheritable(os.open(os.devnull, flags), True)

@@ -229,7 +229,7 @@ def open_log(target: str) -> LogWriter:
         return LogWriter(None, target)
     try:
         if target == "-":
-            os.fstat(1)
+            os.write(1, b"")  # also fails where `occupy_standard` has filled the gap
             return LogWriter(1, "standard output")
         path = Path(target)
         return LogWriter(_open(path), target, path)

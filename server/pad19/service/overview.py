@@ -98,11 +98,9 @@ class Overview:
 
     def snapshot(self) -> Snapshot:
         """How it is now. May be called in any thread."""
-        from importlib.metadata import version  # costs 20 ms, which the start need not pay
-
         current = self._fleet.current
         return Snapshot(
-            version=version("pad19"),
+            version=_version(),
             uptime_s=time.monotonic() - self._started,
             generation=current.number if current else 0,
             addresses=tuple(str(bound.listen) for bound in current.sockets) if current else (),
@@ -130,3 +128,12 @@ class Overview:
             open_connections=pulse.open_connections,
             beat_age_s=pulse.beat_age_s,
         )
+
+
+def _version() -> str:
+    try:
+        from importlib.metadata import version  # costs 20 ms, which the start need not pay
+
+        return version("pad19")
+    except (OSError, ImportError):  # no descriptors are left; or it is just being upgraded
+        return "(unknown)"

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import BinaryIO
 
 from .config_load import FILE_NAME
 from .config_read import shown_path
@@ -107,6 +108,7 @@ class StatusSocket:
         # A selector inside of the owner's: its descriptor is readable when any of ours is ready.
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener.socket, selectors.EVENT_READ)
+        self._spare = _spare()
 
     def fileno(self) -> int:
         """Of what to wait for."""
@@ -123,14 +125,24 @@ class StatusSocket:
     def _accept(self, text: Callable[[], str]) -> None:
         try:
             client, _ = self._listener.socket.accept()
-        except OSError:
-            return  # it left again, or there are no descriptors
+        except OSError as error:  # it left again, for example
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._turn_away()
+            return
         client.setblocking(False)
         if len(self._waiting) == MAX_CLIENTS:
             self._drop(next(iter(self._waiting)))
         self._waiting[client] = memoryview(text().encode("utf-8", "backslashreplace"))
         self._selector.register(client, selectors.EVENT_WRITE)
         self._send(client)
+
+    def _turn_away(self) -> None:
+        """Close a client that there is no descriptor for: while it waits, our owner's loop would not rest."""
+        if self._spare:
+            self._spare.close()
+        with suppress(OSError):
+            self._listener.socket.accept()[0].close()
+        self._spare = _spare()
 
     def _send(self, client: socket.socket) -> None:
         left = self._waiting.get(client)
@@ -157,6 +169,16 @@ class StatusSocket:
             self._drop(client)
         self._selector.close()
         self._listener.close()
+        if self._spare:
+            self._spare.close()
+
+
+def _spare() -> BinaryIO | None:
+    """A descriptor that can be given up for another one."""
+    try:
+        return open(os.devnull, "rb")
+    except OSError:
+        return None
 
 
 def open_socket(subject: Path) -> StatusSocket | None:
@@ -180,6 +202,7 @@ def open_socket(subject: Path) -> StatusSocket | None:
                 reasons = [f"another pad19 serves {shown_path(subject)}, and is the one that it shows"]
                 break
             reasons.append(f"{shown_path(folder)} cannot be used ({error.strerror or error})")
+    reasons = reasons or ["there is no folder that sockets can be made in; name one in RUNTIME_DIRECTORY"]
     LOGGER.warning("`pad19 status` will not work: %s", "; ".join(reasons))
     return None
 

@@ -15,7 +15,7 @@ LOGGER = logging.getLogger("pad19.service")
 
 QUIET = 300  # milliseconds without another change, so that an rsync in progress is one change
 SOON = 500  # milliseconds until a first look: what changed before anybody watched has no event
-QUIET_IN_DEVELOPMENT = 50  # an author has saved one file, and waits
+QUIET_IN_DEVELOPMENT = 20  # an author has saved one file, and waits
 PATIENCE = 5000  # milliseconds until a change counts though there are more and more of them
 
 
