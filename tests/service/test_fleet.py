@@ -15,6 +15,7 @@ from pad19.service.fleet import (
     BACK_OFF,
     DEATHS_WITHIN,
     FREE_DEATHS,
+    LEAVE_TIMEOUT,
     SILENCE,
     SLOTS,
     START_TIMEOUT,
@@ -23,7 +24,7 @@ from pad19.service.fleet import (
     Generation,
     Worker,
 )
-from pad19.service.handover import Alive, Failed, Ready, Shown
+from pad19.service.handover import Alive, Closed, Failed, Ready, Shown
 
 GRACE = 30.0  # seconds
 SHOWN = (Shown("localhost", "sha256:00", "sha256:01", 0.0, is_new=False),)
@@ -62,6 +63,7 @@ class Harbour:
         self.spare = SLOTS  # so many can, before that
         self.started: list[float] = []
         self.events: list[str] = []
+        self.settlements: list[int] = []
         self.problems: list[str] = []
         self.fleet: Fleet[FakeChild] = Fleet(self._start, self, lambda: self.now)
 
@@ -77,6 +79,9 @@ class Harbour:
         self.started.append(self.now)
         return FakeChild(len(self.started))
 
+    def settled(self, generation: Generation[FakeChild]) -> None:
+        self.settlements.append(generation.number)
+
     def promoted(self, generation: Generation[FakeChild], before: Generation[FakeChild] | None) -> None:
         self.events.append(f"{generation.number} after {before.number if before else None}")
 
@@ -90,14 +95,18 @@ class Harbour:
         self.fleet.begin(Config(limits=Limits(grace_s=grace)), (), size)
         return self.fleet.workers[-1].generation
 
-    def serve(self, size: int = 1, grace: float = GRACE) -> Generation[FakeChild]:
-        """Begin, and have all of them be ready."""
+    def serve(self, size: int = 1, grace: float = GRACE, *, settled: bool = True) -> Generation[FakeChild]:
+        """Begin, and have all of them be ready, and those before them take no more connections."""
         generation = self.begin(size, grace)
         for _ in range(size):
             self.fleet.reported(self.newest, READY)
             for worker in [*generation.workers.values()]:
                 self.fleet.reported(worker, READY)
         assert self.fleet.current is generation
+        if settled:
+            for worker in [*self.fleet.workers]:
+                if worker.generation is not generation:
+                    self.fleet.reported(worker, Closed())
         return generation
 
     def pass_time(self, seconds: float, *, quiet: Sequence[Worker[FakeChild]] = ()) -> None:
@@ -168,6 +177,35 @@ def test_the_next_one_takes_over(harbour: Harbour, fleet: Fleet[FakeChild], befo
     fleet.tick()
     assert len(fleet.workers) == after
     assert fleet.replaced == 0
+
+
+def test_it_is_settled_when_nobody_else_takes_connections(harbour: Harbour, fleet: Fleet[FakeChild]) -> None:
+    first = harbour.serve(3)
+    assert harbour.settlements == [1]
+    old = [*first.workers.values()]
+    harbour.serve(settled=False)
+    assert fleet.is_changing
+    assert not fleet.has_room(1)
+    fleet.reported(old[0], Closed())
+    fleet.reported(old[0], Closed())
+    harbour.die(old[1])
+    assert harbour.settlements == [1]
+    fleet.reported(old[2], Closed())
+    assert harbour.settlements == [1, 2]
+    assert not fleet.is_changing
+    fleet.reported(old[2], Closed())
+    harbour.die(old[0], 0)
+    assert harbour.settlements == [1, 2]
+
+
+def test_nobody_waits_long_for_one_that_does_not_say(harbour: Harbour, fleet: Fleet[FakeChild]) -> None:
+    harbour.serve()
+    harbour.serve(settled=False)
+    harbour.pass_time(LEAVE_TIMEOUT - 1)
+    assert harbour.settlements == [1]
+    harbour.pass_time(1)
+    assert harbour.settlements == [1, 2]
+    assert not fleet.is_changing
 
 
 def test_being_ready_twice_changes_nothing(harbour: Harbour, fleet: Fleet[FakeChild]) -> None:

@@ -110,6 +110,11 @@ class WorkerProcess:
         """Its exit status, negative for a signal; None while it lives."""
         return self._process.poll()
 
+    def wait(self) -> None:
+        """Until it has ended, and forget it."""
+        self._process.wait()
+        self.close()
+
     def close(self) -> None:
         """Forget it, once it has ended."""
         _close(self._reports, self._lifeline)

@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 from .child import Child
 from .config import Config
-from .handover import Alive, Failed, Ready, Report, Shown
+from .handover import Alive, Closed, Failed, Ready, Report, Shown
 from .signature import Signatures
 from .sockets import Bound
 
@@ -29,10 +29,11 @@ SLOTS = 256  # workers alive at once; after many reloads most of them are draini
 START_TIMEOUT = 60.0  # seconds until a worker must be ready
 SILENCE = 10.0  # seconds without a sign of life; they come every second
 STOP_MARGIN = 5.0  # seconds that a stop takes beyond the grace period, at most: the last lines of the log
+LEAVE_TIMEOUT = 2.0  # seconds for the workers of an old generation to stop taking connections
 ABORT_MARGIN = 1.0  # seconds for the last words of a worker that is told to abort
 # So many deaths of a worker in so many seconds are bad luck; more are a pattern, and each waits longer.
 FREE_DEATHS = 5
-DEATHS_WITHIN = 10.0  # seconds
+DEATHS_WITHIN = 60.0  # seconds
 BACK_OFF = (0.1, 10.0)  # seconds: the first one, doubled each time up to the last one
 
 C = TypeVar("C", bound=Child)
@@ -82,6 +83,9 @@ class Owner(Protocol[C]):
     def promoted(self, generation: Generation[C], before: Generation[C] | None) -> None:
         """It serves, and the one before it does not."""
 
+    def settled(self, generation: Generation[C]) -> None:
+        """Nobody but its workers takes connections any more."""
+
     def abandoned(self, generation: Generation[C], problems: Sequence[str]) -> None:
         """It will not serve. One sentence each."""
 
@@ -101,6 +105,8 @@ class Fleet(Generic[C]):
         self.workers: list[Worker[C]] = []  # all that live
         self.current: Generation[C] | None = None
         self.coming: Generation[C] | None = None
+        self._leaving: set[Worker[C]] = set()  # of the one before, and still taking connections
+        self._settled_by = math.inf
         self.replaced = 0  # workers that died while they should have served
         self.stopping = False
 
@@ -109,9 +115,14 @@ class Fleet(Generic[C]):
         """Whether there is nothing left to wait for."""
         return self.stopping and not self.workers
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether one generation takes over from another."""
+        return self.coming is not None or bool(self._leaving)
+
     def has_room(self, size: int) -> bool:
         """Whether a generation of so many workers can begin, and each of the living be replaced."""
-        return self.coming is None and len(self.workers) + 2 * size <= SLOTS
+        return not self.is_changing and len(self.workers) + 2 * size <= SLOTS
 
     def begin(self, config: Config, sockets: tuple[Bound, ...], size: int) -> None:
         """Start a generation; `Owner` is told what becomes of it."""
@@ -125,6 +136,8 @@ class Fleet(Generic[C]):
         match report:
             case Alive():
                 return
+            case Closed():
+                self._left(worker)
             case Failed(problems, files):
                 worker.problems = problems
                 worker.generation.files |= files
@@ -136,6 +149,7 @@ class Fleet(Generic[C]):
         """A worker is no more. ``status``: as `subprocess` has it."""
         self.workers.remove(worker)
         generation = worker.generation
+        self._left(worker)
         if worker.state is State.DRAINING:
             return
         del generation.workers[worker.number]
@@ -157,6 +171,8 @@ class Fleet(Generic[C]):
                 worker.heard = min(worker.heard + late, now)
         for worker in [*self.workers]:
             self._look_after(worker, now)
+        if self._leaving and now >= self._settled_by:
+            self._settle()
         if self.current and not self.stopping:
             for number in [number for number, at in self.current.restarts.items() if at <= now]:
                 del self.current.restarts[number]
@@ -218,9 +234,24 @@ class Fleet(Generic[C]):
         before, self.current, self.coming = self.current, generation, None
         if before:
             before.restarts.clear()
+            self._leaving = {worker for worker in before.workers.values() if worker.state is State.READY}
+            self._settled_by = self._clock() + LEAVE_TIMEOUT
             for worker in before.workers.values():
                 self._drain(worker)
         self._owner.promoted(generation, before)
+        if not self._leaving:
+            self._settle()
+
+    def _left(self, worker: Worker[C]) -> None:
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            if not self._leaving:
+                self._settle()
+
+    def _settle(self) -> None:
+        self._leaving.clear()
+        if self.current:
+            self._owner.settled(self.current)
 
     def _abandon(self, problems: Sequence[str]) -> None:
         generation, self.coming = self.coming, None

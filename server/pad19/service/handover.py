@@ -112,11 +112,15 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     files: Signatures
 
 
+class Closed(msgspec.Struct, frozen=True, tag="closed"):
+    """It takes no more connections."""
+
+
 class Alive(msgspec.Struct, frozen=True, tag="alive"):
     """Its event loop goes round."""
 
 
-Report = Ready | Failed | Alive
+Report = Ready | Failed | Closed | Alive
 
 
 def send(fd: int, report: Report) -> None:

@@ -5,6 +5,7 @@ stay open whatever happens to the workers. It reads signals and what workers rep
 `Fleet` what follows from them.
 """
 
+import errno
 import logging
 import math
 import os
@@ -33,6 +34,7 @@ LOGGER = logging.getLogger("pad19.service")
 
 MAX_WORKERS = 64  # one for each core, but no more than can be asked for
 TICK = 1.0  # seconds between two looks at clocks, at most
+_NO_TERMINAL = {errno.ENXIO, errno.EIO, errno.ENODEV, errno.ENOENT}
 _SIGNALS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
 )  # fmt: skip
@@ -58,7 +60,7 @@ class Supervisor:
         self._unavailable: tuple[str, ...] = ()
         self._reload_wanted = False
         self._interrupts = 0
-        self._has_terminal = _has_terminal()
+        self._had_terminal = _terminal_problem() is None
 
     def run(self) -> None:
         """Serve until stopped.
@@ -108,17 +110,21 @@ class Supervisor:
             size=generation.size,
             slot=slot,
         )
-        self._selector.register(child, selectors.EVENT_READ)
+        try:
+            self._selector.register(child, selectors.EVENT_READ)
+        except OSError:
+            child.kill()
+            child.wait()
+            raise
         return child
 
     def promoted(
         self, generation: Generation[WorkerProcess], before: Generation[WorkerProcess] | None
     ) -> None:
-        """It serves; announce it, or log it if it is not the first one."""
+        """It serves; announce it, if it is the first one."""
         if self._problems or self._unavailable:
             self._fleet.stop()
             return
-        status = status_line(generation.config, generation.sockets)
         if before is None:
             announce(generation.config, generation.certificates, generation.sockets)
             if self._is_development:
@@ -129,9 +135,16 @@ class Supervisor:
             close_others(self._sockets, generation.sockets)
             self._sockets = generation.sockets
             self._overview.reloaded()
-            LOGGER.info("reloaded: %s", status)
         self._overview.adopt(generation.config)
         self._changes.served(generation.config, generation.files)
+
+    def settled(self, generation: Generation[WorkerProcess]) -> None:
+        """Every new connection is served as it says; tell so, if it is not the first one."""
+        if self._fleet.stopping:
+            return
+        status = status_line(generation.config, generation.sockets)
+        if generation.number > 1:
+            LOGGER.info("reloaded: %s", status)
         systemd.ready(status)
 
     def abandoned(self, generation: Generation[WorkerProcess], problems: Sequence[str]) -> None:
@@ -196,16 +209,16 @@ class Supervisor:
                     source.clear()
                     looked = -math.inf
                 elif isinstance(source, StatusSocket):
-                    self._overview.answer()
+                    self._tell(self._overview.answer)
                 elif isinstance(source, socket.socket):
                     self._obey(source)
             self._bury()
             self._fleet.tick()
             now = time.monotonic()
-            if now - looked >= POLL and self._fleet.coming is None:
+            if now - looked >= POLL and not self._fleet.is_changing:
                 looked = now
                 self._reload_wanted |= self._changes.are_there()
-            if self._reload_wanted and self._fleet.coming is None:
+            if self._reload_wanted and not self._fleet.is_changing:
                 self._reload_wanted = False
                 self._reload()
             if watchdog and now - fed >= watchdog / 2:
@@ -272,7 +285,13 @@ class Supervisor:
             case signal.SIGUSR1:
                 self._fleet.reopen_logs()
             case signal.SIGUSR2:
-                messages.say(as_text(self._overview.snapshot()).rstrip("\n"))
+                self._tell(lambda: messages.say(as_text(self._overview.snapshot()).rstrip("\n")))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception:  # whoever is curious must not end what is served
+            LOGGER.exception("the status cannot be told")
 
     def _stop(self) -> None:
         if self._fleet.stopping:
@@ -284,11 +303,16 @@ class Supervisor:
         self._fleet.stop()
 
     def _terminal_is_gone(self) -> bool:
-        return self._has_terminal and not self._outlives_terminal and not _has_terminal()
+        return self._had_terminal and not self._outlives_terminal and _terminal_problem() in _NO_TERMINAL
 
 
 def _size(config: Config) -> int:
-    return config.server.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    return config.server.workers or min(_cores(), MAX_WORKERS)
+
+
+def _cores() -> int:
+    # How many this process may use, where the system tells.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _given() -> list[socket.socket]:
@@ -298,13 +322,13 @@ def _given() -> list[socket.socket]:
         raise ConfigError((str(error),)) from None
 
 
-def _has_terminal() -> bool:
-    """Whether this process belongs to a terminal that is still there."""
+def _terminal_problem() -> int | None:
+    """Why the terminal that this process belongs to cannot be had, as an errno; None: it can."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

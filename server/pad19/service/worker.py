@@ -48,10 +48,13 @@ class Site:
     credentials: dict[str, Credentials]  # the first are for clients that name no host
     made: frozenset[str]  # hosts whose certificate is new
     backstage: Backstage
+    uploads: frozenset[str] = frozenset()  # hosts that take them
 
     @classmethod
-    def build(cls, config: Config, backstage: Backstage | None = None) -> Self:
+    def build(cls, config: Config, backstage: Backstage | None = None, *, warns: bool = True) -> Self:
         """Load routes and certificates, and where there are none make certificates. Blocks.
+
+        ``warns``: of certificates that will not do for long.
 
         Raises:
             ConfigError: Certificates that cannot be used or made, routes that cannot be loaded; all of
@@ -83,11 +86,12 @@ class Site:
                 continue
             if new:
                 made.add(host)
-            for warning in credentials[host].warnings:
+            for warning in credentials[host].warnings if warns else ():
                 LOGGER.warning("%s", warning)
         if problems:
             raise ConfigError(tuple(dict.fromkeys(problems)))
-        return cls(handlers, credentials, frozenset(made), backstage)
+        uploads = frozenset(host for capsule in config.capsules if capsule.titan for host in capsule.hosts)
+        return cls(handlers, credentials, frozenset(made), backstage, uploads)
 
 
 def certificate_files(config: Config) -> set[Path]:
@@ -130,12 +134,14 @@ async def serve(
     admission: Admission | None = None,
     count: Callable[[Record], None] | None = None,
     line: Callable[[Record], str] | None = None,
+    closed: Callable[[], None] = lambda: None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until ``stop``, then finish what runs within the grace period; owns the sockets and the log.
 
     ``stop_now`` ends it at once. ``ready`` is called when connections are being taken, ``count`` for
     each one that has ended. ``line`` writes the access log, in place of what is configured.
+    ``closed`` is called when no more connections are taken.
     """
     limits = config.limits
     admission = admission or admission_for(config)
@@ -149,9 +155,9 @@ async def serve(
     connect = partial(
         Connections,
         Contexts(site.credentials),
-        Router(site.handlers),
+        Router(site.handlers, site.uploads),
         admission,
-        Deadlines(limits.handshake_s, limits.request_s),
+        Deadlines(limits.handshake_s, limits.request_s, limits.upload_s),
     )
     connections = connect(record, site.backstage.presence)
     checks = connect(lambda _: None, trusted=True)  # of forwarders, every two seconds
@@ -196,6 +202,7 @@ async def serve(
                 for listener, bound in zip(listeners, sockets, strict=True):
                     listener.take_rest(running)
                     bound.close()
+                closed()
             if admission.total:
                 LOGGER.info(
                     "stopping: open connections (%d) have %g s to finish", admission.total, limits.grace_s

@@ -20,7 +20,7 @@ from pad19.dispatch.admission import Admission
 
 from . import messages
 from .config import ConfigError
-from .handover import Alive, Failed, Order, Ready, Shown, send
+from .handover import Alive, Closed, Failed, Order, Ready, Shown, send
 from .log_writer import LogWriter, open_log
 from .mounting import Backstage
 from .scoreboard import Slot
@@ -36,7 +36,11 @@ def main() -> None:
     # Until trio runs, SIGTERM ends the process as it ends any other.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    order = Order.take(int(sys.argv[1]))
+    try:
+        order = Order.take(int(sys.argv[1]))
+    except (AttributeError, ImportError, TypeError) as error:
+        # Somebody has installed another version of pad19 meanwhile.
+        sys.exit(f"pad19: a worker does not understand its supervisor ({error}): restart pad19")
     for fd in order.descriptors:
         os.set_inheritable(fd, False)
     _die_with(order.lifeline)
@@ -51,7 +55,7 @@ def main() -> None:
     except ConfigError as error:
         problems += error.problems
     try:
-        site = Site.build(order.config, backstage)
+        site = Site.build(order.config, backstage, warns=order.number == 0)
     except ConfigError as error:
         problems += error.problems
     files |= backstage.files
@@ -101,6 +105,10 @@ async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> N
         os.set_blocking(order.reports, False)
         background.start_soon(_give_signs_of_life, order.reports, slot, admission)
 
+    def closed() -> None:
+        with suppress(OSError):  # its reader is gone
+            send(order.reports, Closed())
+
     shared = order.shared
     slot = shared.slot(order.slot)
     # Alone, a worker has nobody to ask; but rates are to outlive it.
@@ -117,6 +125,7 @@ async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> N
             stop_now,
             admission=admission,
             count=slot.count,
+            closed=closed,
             line=terminal_formatter(colour=_takes_colour()) if order.is_development else None,
             ready=ready,
         )
