@@ -40,19 +40,23 @@ def missing() -> str:
     return f"not installed: {', '.join(lacking)}" if lacking else ""
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """Where machine and wheels stay between runs."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     return Path(given if given.startswith("/") else "/var/cache") / "pad19-tests"
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time: two of these containers would share a control group."""
+def parts() -> Iterator[tuple[Path, Path]]:
+    """The folders of the machine and of the wheels.
+
+    For one run at a time: two of these containers would share a control group.
+    """
+    folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield _machine(folder), _wheels(folder)
 
 
 def _machine(cache: Path) -> Path:
@@ -66,7 +70,7 @@ def _machine(cache: Path) -> Path:
         packages = cache / "packages"
         packages.mkdir(exist_ok=True)
         command = [*RECIPE.split()[:-1], f"--cache-dir={packages}", SUITE, str(making)]
-        _checked(command, MAKING)
+        checked(command, MAKING)
         (making / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         (making / "recipe").write_text(RECIPE)
         making.rename(machine)
@@ -78,7 +82,7 @@ def _is_whole(machine: Path) -> bool:
         if (machine / "recipe").read_text() != RECIPE:
             return False
         for command in (["python3", "-c", "import ensurepip, venv"], ["systemctl", "--version"]):
-            _checked(["chroot", str(machine), *command], COMMAND)
+            checked(["chroot", str(machine), *command], COMMAND)
     except (OSError, subprocess.SubprocessError, AssertionError):
         return False
     return True
@@ -112,12 +116,12 @@ def _wheels(cache: Path) -> Path:
         *(f"--platform={name}" for name in platforms),
         *wanted.split("\n"),
     ]
-    _checked(command, MAKING)
+    checked(command, MAKING)
     stamp.write_text(wanted)
     return wheels
 
 
-def _checked(command: list[str], seconds: float, env: Mapping[str, str] | None = None) -> str:
+def checked(command: list[str], seconds: float, env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -153,16 +157,14 @@ class Container:
             "PIP_FIND_LINKS": "/wheels",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
-        return _checked(["nsenter", f"--target={self._leader}", *namespaces, *shell], seconds, env)
+        return checked(["nsenter", f"--target={self._leader}", *namespaces, *shell], seconds, env)
 
 
 @contextmanager
 def booted(folder: Path) -> Iterator[Container]:
     """A machine from its boot to its end; nothing that happens in it lasts. ``folder``: for our own files."""
-    cache = _cache()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_locked(cache))
-        machine, wheels = _machine(cache), _wheels(cache)
+        machine, wheels = stack.enter_context(parts())
         notify = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         notify.bind(str(folder / "notify"))
         notify.settimeout(BOOT)
@@ -178,7 +180,7 @@ def booted(folder: Path) -> Iterator[Container]:
                     "--register=no", "--keep-unit", "--notify-ready=yes",
                     # What IPAddressDeny= is made of.
                     "--capability=CAP_BPF,CAP_NET_ADMIN", "--system-call-filter=bpf",
-                    f"--bind-ro={wheels}:/wheels", f"--bind={_checkout(folder)}:/root/pad19",
+                    f"--bind-ro={wheels}:/wheels", f"--bind={checkout(folder)}:/root/pad19",
                     "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
                 ],
                 env={
@@ -196,7 +198,7 @@ def booted(folder: Path) -> Iterator[Container]:
         yield Container(leader)
 
 
-def _checkout(folder: Path) -> Path:
+def checkout(folder: Path) -> Path:
     """The project without what is not part of it."""
     target = folder / "checkout"
     for name in ("server", "capsule", "deploy"):
