@@ -1,7 +1,6 @@
 """The manual says what is true: its links lead somewhere, and its examples and lists are the code's."""
 
 import ast
-import functools
 import inspect
 import itertools
 import re
@@ -25,48 +24,26 @@ from pad19.dispatch import connection, forwarded
 from pad19.dispatch.record import Record
 from pad19.protocol import gemtext
 from pad19.protocol.client import Client
-from pad19.protocol.gemtext import Heading, Line, Link, Preformatted
+from pad19.protocol.gemtext import Heading, Link, Preformatted
 from pad19.protocol.request import parse_request
 from pad19.protocol.response import Reply, Success
 from pad19.protocol.uri import parse, resolve
 from pad19.service.access_log import Format, formatter
-from pad19.service.config import Config, ConfigError, Sections
+from pad19.service.config import Capsule, Config, ConfigError, Proxy, Sections
 from pad19.service.config_load import load
 from pad19.service.config_load import resolve as configure
 from pad19.service.config_read import Rule, is_struct
-
-ROOT = Path(__file__).parents[1]
-CAPSULE = ROOT / "capsule"
-CONTENT = CAPSULE / "content"
-PAGES = sorted(page.relative_to(CONTENT).as_posix() for page in CONTENT.rglob("*.gmi"))
+from support.manual import CAPSULE, CONTENT, PAGES, ROOT, blocks, lines_of, sections, text_of
 
 SERVE = "python3 -m venv .venv && .venv/bin/pip install --quiet -e . && .venv/bin/pad19 serve capsule"
 TEST = "python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/pytest"
 
 
-def text_of(page: str) -> str:
-    return (CONTENT / page).read_text("utf-8")
-
-
-@functools.cache
-def lines_of(page: str) -> list[Line]:
-    return gemtext.parse(text_of(page))
-
-
-def blocks(page: str, alt: str) -> list[str]:
-    """The preformatted blocks of that description, with or without more words after a colon."""
-    return [
-        line.text
-        for line in lines_of(page)
-        if isinstance(line, Preformatted) and line.alt.partition(":")[0] == alt
-    ]
-
-
-def all_blocks(alt: str) -> list[Any]:
+def all_blocks(name: str) -> list[Any]:
     return [
         pytest.param(text, id=f"{page}-{number}")
         for page in PAGES
-        for number, text in enumerate(blocks(page, alt), 1)
+        for number, text in enumerate(blocks(page, name), 1)
     ]
 
 
@@ -79,7 +56,9 @@ def test_a_page_is_tidy(page: str) -> None:
     assert not re.search(r"[\r\t\x00-\x09]|[ ]$", text, re.MULTILINE), "controls or spaces at the end"
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
-    assert "\n\n\n" not in text
+    assert "\n\n\n" not in re.sub("^```.*?^```", "block", text, flags=re.DOTALL | re.MULTILINE), (
+        "two blank lines"
+    )
     assert len(re.findall("^```", text, re.MULTILINE)) % 2 == 0, "a preformatted block is not closed"
 
 
@@ -122,11 +101,23 @@ async def test_links_lead_to_pages() -> None:
             if target.host != "localhost":
                 assert target.scheme in {"gemini", "https"}, f"{page}: {line.uri}"
                 continue
+            if is_answered_by_code(target.path, capsule):
+                continue  # tests/examples/ asks for these
             response = await answer(parse_request(str(target).encode(), Client()))
             # A Reply is one that a .meta file gives; a Redirect would be a slash that is missing.
             assert isinstance(response, Success | Reply), f"{page}: {line.uri} gives {response}"
             if isinstance(response, Success) and not isinstance(response.body, bytes):
                 await response.body.aclose()
+
+
+def is_answered_by_code(path: str, capsule: Capsule) -> bool:
+    """Whether a route or a program of this capsule is what the path names first."""
+    name = path.split("/")[1]
+    routes = capsule.routes
+    assert routes
+    return f"/{name}/" in capsule.cgi or any(
+        (routes / file).is_file() for file in (f"{name}.py", f"{name}/__init__.py")
+    )
 
 
 def test_every_page_can_be_reached() -> None:
@@ -187,7 +178,14 @@ def keys(kind: type[msgspec.Struct] = Sections, section: str = "") -> Iterator[t
 def test_every_key_has_its_place() -> None:
     headings = [line for line in lines_of("configuration.gmi") if isinstance(line, Heading)]
     documented = [line.text for line in headings if line.level == 3 and re.fullmatch(r"[a-z_.]+", line.text)]
-    assert documented == [key for key, _ in keys()]
+    assert documented == in_order()
+
+
+def in_order() -> list[str]:
+    """The keys as they stand in the manual: those of a section before those of the sections in it."""
+    found = [key for key, _ in keys()]
+    outer = list(dict.fromkeys(key.partition(".")[0] for key in found))
+    return sorted(found, key=lambda key: (outer.index(key.partition(".")[0]), key.count(".")))
 
 
 def examples() -> list[tuple[str, str]]:
@@ -214,10 +212,18 @@ def configuration(text: str, folder: Path) -> Config:
         content = Path(capsule.get("content", "content"))
         if not content.is_absolute() and content.name != "pages":  # "pages" is missing on purpose
             (folder / content).mkdir(exist_ok=True)
+        folders = [capsule["routes"]] if "routes" in capsule else []
+        programs = capsule.get("cgi", {})
+        for name in (*folders, *(programs.values() if isinstance(programs, dict) else ())):
+            if not name.startswith("missing"):
+                (folder / name).mkdir(exist_ok=True)
         for key in ("certificate", "key"):
             if name := capsule.get(key):
                 (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).touch()
+    for name in re.findall(r'"(?:file|ca):([^"]+)"', text):
+        if not name.startswith("missing"):
+            (folder / name).touch()
     path = folder / "pad19.toml"
     path.write_text(text, "utf-8")
     return load(path)
@@ -226,20 +232,39 @@ def configuration(text: str, folder: Path) -> Config:
 HEADINGS = {
     "": "",
     "capsule": "[[capsule]]",
+    "capsule.proxy": "[[capsule]]\n[[capsule.proxy]]",
     "capsule.redirect": "[[capsule]]\n[[capsule.redirect]]",
     "capsule.rewrite": "[[capsule]]\n[[capsule.rewrite]]",
     "capsule.gone": "[[capsule]]\n[[capsule.gone]]",
+    "capsule.zone": f"[[capsule]]\npeople = {{ ada = '{'0' * 64}' }}\n[[capsule.zone]]",
     "forwarder": "[[forwarder]]",
 }
+_PROXY = 'path = "/a/"\nto = "gemini://127.0.0.1/"'
 PARTNERS = {  # what else must be there
     "capsule.certificate": 'key = "privkey.pem"',
     "capsule.key": 'certificate = "fullchain.pem"',
+    "capsule.proxy.path": 'to = "gemini://127.0.0.1/"',
+    "capsule.proxy.to": 'path = "/a/"',
+    **dict.fromkeys(
+        [
+            f"capsule.proxy.{field.encode_name}"
+            for field in msgspec.structs.fields(Proxy)
+            if not field.required
+        ],
+        _PROXY,
+    ),
+    "capsule.proxy.certificate": f'key = "front.key"\n{_PROXY}',
+    "capsule.proxy.key": f'certificate = "front.crt"\n{_PROXY}',
     "capsule.redirect.from": 'to = "/"',
     "capsule.redirect.to": 'from = "/{page}"',
     "capsule.redirect.permanent": 'from = "/a"\nto = "/b"',
     "capsule.rewrite.from": 'to = "/"',
     "capsule.rewrite.to": 'from = "/{user}/{page}"',
     "capsule.gone.text": 'from = "/a"',
+    "capsule.zone.path": "allow = []",
+    "capsule.zone.allow": 'path = "/members/"',
+    "capsule.zone.write": 'path = "/members/"\nallow = []',
+    "capsule.zone.deny": 'path = "/members/"\nallow = []',
     "forwarder.listen": 'from = ["127.0.0.1"]',
     "forwarder.from": 'listen = "127.0.0.1:1966"',
 }
@@ -255,7 +280,7 @@ def test_every_key_has_an_example_that_works(key: str, line: str, tmp_path: Path
 
 
 def test_examples_are_complete() -> None:
-    assert [key for key, _ in examples()] == [key for key, _ in keys()]
+    assert [key for key, _ in examples()] == in_order()
 
 
 @pytest.mark.parametrize("text", all_blocks("pad19.toml"))
@@ -269,7 +294,7 @@ def test_the_complete_file_has_the_defaults(tmp_path: Path) -> None:
     default = configuration("", tmp_path)
     assert said.server.addresses == default.server.addresses
     assert said.limits == msgspec.structs.replace(default.limits, per_address=64)
-    assert (said.log, said.capsules) == (default.log, default.capsules)
+    assert (said.log, said.capsules, said.cgi) == (default.log, default.capsules, default.cgi)
     written = {f"{section}.{key}" for section, part in tomllib.loads(text).items() for key in _names(part)}
     missing = re.findall(r"[a-z_.]+", text.rpartition("done: ")[2])
     assert {key for key, _ in keys()} == written | {
@@ -326,19 +351,6 @@ def commands(command: click.Command = main, path: str = "pad19") -> Iterator[tup
         yield from commands(inner, f"{path} {name}")
 
 
-def sections(page: str) -> dict[str, str]:
-    """Heading to all that stands below it until the next one, as text."""
-    found: dict[str, str] = {}
-    heading = ""
-    for line in lines_of(page):
-        if isinstance(line, Heading):
-            heading = line.text
-            found[heading] = ""
-        else:
-            found[heading] += f"{line}\n"
-    return found
-
-
 @pytest.mark.parametrize(("path", "command"), [pytest.param(*pair, id=pair[0]) for pair in commands()])
 def test_every_command_and_flag_is_explained(path: str, command: click.Command) -> None:
     [section] = [
@@ -365,7 +377,7 @@ def test_commands_that_can_be_pasted_are_commands(text: str) -> None:
     for found in re.findall(r"(?:^|&& |bin/)(pad19 .*)", text, re.MULTILINE):
         words = shlex.split(found, comments=True)
         words = words[: next((at for at, word in enumerate(words) if word in {">", "|", "&"}), None)]
-        path = " ".join(words[:3]) if words[1] == "cert" else " ".join(words[:2])
+        path = " ".join(words[:3]) if words[1] in {"cert", "identity"} else " ".join(words[:2])
         given = {word for word in words if word.startswith("-")}
         flags = {flag for option in known[path].params for flag in [*option.opts, *option.secondary_opts]}
         assert given <= flags, found
