@@ -73,7 +73,7 @@ def test_a_token_is_nobody_elses_business() -> None:
     assert "secret" not in terminal_formatter(colour=False)(replace(RECORD, request=request))
 
 
-COLOURS = [  # status, and the colour of it (ECMA-48, section 8.3.117)
+COLOURS = [  # status, and the colour of it (ECMA-48, section 8.3.117: 33 is yellow)
     (10, 36), (11, 36), (20, 32), (30, 34), (31, 34), (40, 33), (44, 33), (51, 31), (59, 31), (60, 35),
     (62, 35),
 ]  # fmt: skip
@@ -82,12 +82,12 @@ COLOURS = [  # status, and the colour of it (ECMA-48, section 8.3.117)
 @pytest.mark.parametrize(("status", "colour"), COLOURS)
 def test_each_kind_of_answer_has_its_colour(status: int, colour: int) -> None:
     line = terminal_formatter(colour=True)(replace(RECORD, status=status))
-    assert re.search(rf"\x1b\[{colour}m\x1b\[1m{status}\x1b\[0m", line)
+    assert re.search(rf"\x1b\[1;{colour}m{status}\x1b\[0m", line)
 
 
 def test_no_answer_has_none() -> None:
     line = terminal_formatter(colour=True)(replace(RECORD, status=None))
-    assert "\x1b[1m--\x1b[0m" in line
+    assert "\x1b[1;39m--\x1b[0m" in line
 
 
 @pytest.mark.parametrize(("seconds", "stands_out"), [(0.0, False), (SLOW - 0.001, False), (SLOW, True)])

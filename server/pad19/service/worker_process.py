@@ -133,7 +133,7 @@ async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> N
 
 
 def _takes_colour() -> bool:
-    return os.isatty(1) and "NO_COLOR" not in os.environ
+    return os.isatty(1) and not os.environ.get("NO_COLOR")  # no-color.org
 
 
 def _obey_signals(stop: trio.Event, stop_now: trio.Event, log: LogWriter) -> None:

@@ -1,0 +1,452 @@
+"""What is put in front of a capsule's files, without sockets: who answers, and what lives beside requests."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from pad19.content.static import StaticFiles
+from pad19.dispatch.proxy_paths import parse_upstream
+from pad19.dispatch.router import Handler
+from pad19.protocol.client import Client
+from pad19.protocol.failure import CGIError, Failure
+from pad19.protocol.request import parse_request
+from pad19.protocol.response import Redirect
+from pad19.service.config import Capsule, Config, ConfigError, Proxy, Server
+from pad19.service.fleet import STOP_MARGIN
+from pad19.service.handlers import handler_for, rehearse
+from pad19.service.mounting import LAST_WORK, Backstage
+from pad19.service.signature import signatures
+from support.scripts import SH, write_script
+from support.tls import self_signed
+
+PAGE = """\
+from pad19 import Request, Routes
+routes = Routes()
+@routes.gemini("/")
+async def page(request: Request) -> str:
+    return "{}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    """Each test is a fresh process, as far as imports are concerned."""
+    yield
+    forget()
+
+
+def forget() -> None:
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "pad19" not in type(finder).__module__]
+    for name in [name for name in sys.modules if name.startswith("pad19_routes_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What routes say, by ``from said import said``."""
+    module = ModuleType("said")
+    said: list[str] = []
+    module.said = said.append  # type: ignore[attr-defined]  # a module that is made up
+    monkeypatch.setitem(sys.modules, "said", module)
+    return said
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dedent(text))
+    (folder / "content").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def configured(folder: Path, *capsules: Capsule) -> Config:
+    return Config(capsules=capsules, server=Server(state=folder / "state"))
+
+
+def with_routes(folder: Path, **more: object) -> Capsule:
+    return Capsule(content=folder / "content", routes=folder / "routes", **more)  # type: ignore[arg-type]  # its fields
+
+
+async def ask(handler: Handler, path: str) -> str:
+    """The answer in short; bodies as text."""
+    try:
+        response = await handler(parse_request(f"gemini://localhost{path}".encode(), Client()))
+    except Failure as failure:
+        return f"{int(failure.status)} {failure}"
+    if isinstance(response.body, bytes):
+        text = response.body.decode()
+    else:
+        text = b"".join([bytes(chunk) async for chunk in response.body]).decode()
+        await response.body.aclose()
+    return f"{int(response.status)} {response.meta if isinstance(response, Redirect) else text}"
+
+
+@asynccontextmanager
+async def living(folder: Path, *capsules: Capsule) -> AsyncIterator[list[Handler]]:
+    """A worker without its sockets."""
+    backstage = Backstage(configured(folder, *capsules))
+    handlers = [handler_for(capsule, backstage) for capsule in capsules]
+    async with backstage.living():
+        yield handlers
+
+
+# Who answers
+
+
+def test_without_routes_and_programs_files_answer_themselves(tmp_path: Path) -> None:
+    capsule = Capsule(content=write(tmp_path, {}) / "content")
+    files = StaticFiles(capsule.content)
+    assert Backstage(configured(tmp_path, capsule)).in_front_of(files, capsule) is files
+
+
+ANSWERS = [  # path, answer
+    ("/", "20 route index"),
+    ("/guestbook/", "20 route guestbook"),
+    ("/guestbook", "31 /guestbook/"),
+    ("/guestbook?x", "31 /guestbook/?x"),
+    ("/shadowed.gmi", "20 route shadowed"),
+    ("/cgi-bin/shadowed", "20 route shadowed"),
+    ("/cgi-bin/hello", "20 script"),
+    ("/cgi-bin/hello/more", "20 script"),
+    ("/cgi-bin/nothing", "51 not found"),
+    ("/cgi-bin/page.gmi", "51 not found"),  # a file, but the prefix is the programs'
+    ("/page.gmi", "20 file"),
+    ("/docs/", "20 docs"),
+    ("/docs", "31 /docs/"),
+    ("/nothing", "51 not found"),
+    ("/routes/index.py", "51 not found"),
+]
+
+
+@pytest.mark.parametrize(("path", "answer"), ANSWERS)
+async def test_routes_come_first_then_prefixes_then_files(tmp_path: Path, path: str, answer: str) -> None:
+    more = """
+        @routes.gemini("/shadowed.gmi")
+        @routes.gemini("/cgi-bin/shadowed")
+        async def shadowed(request: Request) -> str:
+            return "route shadowed"
+    """
+    files = {
+        "routes/index.py": PAGE.format("route index") + dedent(more),
+        "routes/guestbook.py": PAGE.format("route guestbook"),
+        **{f"content/{name}.gmi": "file" for name in ("index", "shadowed", "page", "cgi-bin/page")},
+        "content/guestbook/index.gmi": "file",
+        "content/cgi-bin/hello": "file",
+        "content/docs/index.gmi": "docs",
+    }
+    write(tmp_path, files)
+    for name in ("hello", "shadowed"):
+        write_script(tmp_path / "cgi-bin" / name, f"{SH}printf '20 text/plain\\r\\nscript'")
+    capsule = with_routes(tmp_path, cgi={"/cgi-bin/": tmp_path / "cgi-bin"})
+    async with living(tmp_path, capsule) as [handler]:
+        assert await ask(handler, path) == answer
+
+
+async def test_installed_routes_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"site/some_wiki.py": PAGE.format("wiki"), "content/page.gmi": "file"})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    capsule = Capsule(content=tmp_path / "content", mount={"/wiki/": "some_wiki:routes"})
+    async with living(tmp_path, capsule) as [handler]:
+        assert await ask(handler, "/wiki/") == "20 wiki"
+        assert await ask(handler, "/page.gmi") == "20 file"
+
+
+async def test_a_route_serves_a_file_of_its_capsule(tmp_path: Path) -> None:
+    more = """
+        from pathlib import Path
+        @routes.gemini("/{name}")
+        async def file(request: Request, name: str) -> Path:
+            return Path(name)
+    """
+    write(tmp_path, {"routes/old.py": PAGE.format("") + dedent(more), "content/page.gmi": "file"})
+    async with living(tmp_path, with_routes(tmp_path)) as [handler]:
+        assert await ask(handler, "/old/page.gmi") == "20 file"
+        assert await ask(handler, "/old/none.gmi") == "51 not found"
+
+
+TELLS = """
+from pad19 import Request, Routes
+routes = Routes()
+@routes.gemini("/")
+async def page(request: Request) -> str:
+    return f"{request.settings['title']} {await request.store.increment('visits')}"
+"""
+
+
+async def test_capsules_have_routes_settings_and_a_store_of_their_own(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    capsules = []
+    for folder in (one, two):
+        write(folder, {"routes/index.py": TELLS})
+        capsules.append(with_routes(folder, hosts=(f"{folder.name}.test",), settings={"title": folder.name}))
+    async with living(tmp_path, *capsules) as [first, second]:
+        assert [await ask(first, "/") for _ in range(2)] == ["20 one 1", "20 one 2"]
+        assert await ask(second, "/") == "20 two 1"
+    forget()
+    async with living(tmp_path, *capsules) as [first, _]:  # the worker after it
+        assert await ask(first, "/") == "20 one 3"
+
+
+async def test_workers_at_the_same_time_share_the_store(tmp_path: Path) -> None:
+    write(tmp_path, {"routes/index.py": TELLS})
+    capsule = with_routes(tmp_path, settings={"title": "visits"})
+    async with living(tmp_path, capsule) as [first]:
+        forget()
+        async with living(tmp_path, capsule) as [second]:
+            answers = [await ask(handler, "/") for handler in (first, second, first)]
+    assert answers == ["20 visits 1", "20 visits 2", "20 visits 3"]
+
+
+# What cannot be served
+
+
+BROKEN = "x = 1\ndef f(:\n"
+
+
+def test_a_broken_module_is_a_mistake_with_file_and_line(tmp_path: Path) -> None:
+    write(tmp_path, {"routes/a.py": BROKEN, "routes/b.py": "\n1 / 0", "routes/c.py": PAGE.format("c")})
+    capsule = with_routes(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        handler_for(capsule, Backstage(configured(tmp_path, capsule)))
+    first, second = error.value.problems
+    assert first.startswith(f"{tmp_path}/routes/a.py, line 2, column 7: SyntaxError: ")
+    assert second == f"{tmp_path}/routes/b.py, line 2: ZeroDivisionError: division by zero"
+
+
+async def test_in_development_it_is_a_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, {"routes/a.py": BROKEN, "routes/c.py": PAGE.format("c"), "content/page.gmi": "file"})
+    capsule = with_routes(tmp_path)
+    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
+    handler = handler_for(capsule, backstage)
+    async with backstage.living():
+        answer = await ask(handler, "/a/whatever")
+        assert answer.startswith("20 # SyntaxError: ")
+        assert f"{tmp_path}/routes/a.py" in answer
+        assert "def f(:" in answer
+        assert await ask(handler, "/c/") == "20 c"
+        assert await ask(handler, "/page.gmi") == "20 file"
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith(f"{tmp_path}/routes/a.py, line 2, column 7: SyntaxError: ")
+    assert "    def f(:\n" in record.getMessage()  # as Python shows it
+
+
+async def test_only_in_development_errors_are_shown(tmp_path: Path) -> None:
+    write(tmp_path, {"routes/index.py": PAGE.format("").replace('return ""', "raise ValueError('why')")})
+    capsule = with_routes(tmp_path)
+    for is_development, expected in [(False, "42 internal error, id "), (True, "20 # ValueError: why\n")]:
+        forget()
+        backstage = Backstage(configured(tmp_path, capsule), is_development=is_development)
+        assert (await ask(handler_for(capsule, backstage), "/")).startswith(expected)
+
+
+def test_two_routes_for_one_path_cannot_be_told_apart(tmp_path: Path) -> None:
+    again = '@routes.gemini("/{a}")\n@routes.gemini("/{b}")\nasync def f(request: Request, **_: str): ...'
+    write(tmp_path, {"routes/a.py": PAGE.format("") + again})
+    capsule = with_routes(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be told apart from route "):
+        handler_for(capsule, Backstage(configured(tmp_path, capsule)))
+
+
+def test_a_proxy_without_its_certificate(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"a.crt": self_signed().certificate_pem.decode(), "b.key": self_signed("b").key_pem.decode()},
+    )
+    proxy = Proxy(
+        path="/",
+        to=parse_upstream("gemini://127.0.0.1:1966/"),
+        certificate=tmp_path / "a.crt",
+        key=tmp_path / "b.key",
+    )
+    capsule = Capsule(content=tmp_path / "content", proxies=(proxy,))
+    with pytest.raises(ConfigError, match=r"b\.key is not the key of a\.crt"):
+        handler_for(capsule, Backstage(configured(tmp_path, capsule)))
+
+
+async def test_a_store_that_cannot_be_used(tmp_path: Path) -> None:
+    write(tmp_path, {"routes/index.py": PAGE.format(""), "state/store.sqlite3": "# No database\n" * 99})
+    assert (await problem_of(tmp_path)).startswith(f"the store {tmp_path}/state/store.sqlite3 ")
+
+
+async def problem_of(folder: Path) -> str:
+    """Why what it holds cannot live."""
+    with pytest.raises(ExceptionGroup) as group:
+        async with living(folder, with_routes(folder)):
+            pytest.fail("it began")
+    [error] = group.value.exceptions
+    assert isinstance(error, ConfigError)
+    [problem] = error.problems
+    return problem
+
+
+# Source files
+
+
+def test_files_are_as_they_were_before_they_were_read(tmp_path: Path) -> None:
+    itself = "from pathlib import Path\nPath(__file__).write_text('changed')\n"
+    write(tmp_path, {"routes/index.py": itself + PAGE.format(""), "routes/_help.py": "", "routes/a.txt": ""})
+    file = tmp_path / "routes/index.py"
+    before = signatures([str(file)])
+    capsule = with_routes(tmp_path)
+    backstage = Backstage(configured(tmp_path, capsule))
+    handler_for(capsule, backstage)
+    assert backstage.files[str(file)] == before[str(file)] != signatures([str(file)])[str(file)]
+    assert backstage.files.keys() == {str(file), str(tmp_path / "routes/_help.py")}
+
+
+# Lives
+
+
+LIFE = """
+import trio
+from collections.abc import AsyncIterator
+from pad19 import Capsule, Request, Routes
+from said import said
+routes = Routes()
+
+@routes.lifespan
+async def life(capsule: Capsule) -> AsyncIterator[None]:
+    said("NAME begins")
+    await trio.lowlevel.checkpoint()
+    try:
+        yield
+    finally:
+        await trio.lowlevel.checkpoint()
+        await capsule.store.set("ended", True)
+        said("NAME ends")
+"""
+
+
+async def test_lifespans_begin_and_end_in_order(tmp_path: Path, said: list[str]) -> None:
+    files = {f"routes/{name}.py": LIFE.replace("NAME", name) for name in ("one", "two")}
+    write(tmp_path, files)
+    async with living(tmp_path, with_routes(tmp_path)):
+        assert said == ["one begins", "two begins"]
+    assert said[2:] == ["two ends", "one ends"]
+
+
+async def test_lifespans_end_also_when_all_is_cancelled(tmp_path: Path, said: list[str]) -> None:
+    write(tmp_path, {"routes/one.py": LIFE.replace("NAME", "one")})
+    with trio.CancelScope() as scope:
+        async with living(tmp_path, with_routes(tmp_path)):
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
+    assert said == ["one begins", "one ends"]
+
+
+async def test_lifespans_have_not_for_ever(
+    tmp_path: Path, said: list[str], caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    slow = LIFE.replace('said("NAME ends")', "await trio.sleep(60)")
+    # Without the store, whose threads let the clock jump.
+    write(tmp_path, {"routes/one.py": slow.replace('await capsule.store.set("ended", True)', "")})
+    backstage = Backstage(configured(tmp_path, capsule := with_routes(tmp_path)))
+    handler_for(capsule, backstage)
+    async with backstage.living():
+        begin = trio.current_time()
+    assert trio.current_time() - begin >= LAST_WORK
+    assert "the lifespans of the routes did not end within 3 seconds" in caplog.messages
+    assert LAST_WORK < STOP_MARGIN
+
+
+async def test_a_lifespan_that_raises(
+    tmp_path: Path, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = LIFE.replace('said("NAME begins")', 'raise ValueError("no\\n database")')
+    write(tmp_path, {"routes/one.py": LIFE.replace("NAME", "one"), "routes/two.py": broken})
+    expected = "a lifespan of the routes failed (ValueError: no database): mend it"
+    assert await problem_of(tmp_path) == expected
+    assert said == ["one begins", "one ends"]
+    assert f'{tmp_path}/routes/two.py", line ' in caplog.text
+
+
+async def test_a_lifespan_that_raises_at_its_end(
+    tmp_path: Path, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = LIFE.replace('said("NAME ends")', "1 / 0")
+    write(tmp_path, {"routes/one.py": LIFE.replace("NAME", "one"), "routes/two.py": broken})
+    async with living(tmp_path, with_routes(tmp_path)):
+        pass
+    assert said[-1] == "one ends"  # nevertheless
+    [record] = caplog.records
+    assert record.getMessage() == "a lifespan failed at its end"
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_programs_end_with_the_worker(tmp_path: Path) -> None:
+    write(tmp_path, {})
+    write_script(tmp_path / "cgi-bin/slow", f"{SH}printf '20 text/plain\\r\\nx'; exec sleep 60")
+    capsule = Capsule(content=tmp_path / "content", cgi={"/cgi-bin/": tmp_path / "cgi-bin"})
+    request = parse_request(b"gemini://localhost/cgi-bin/slow", Client())
+    with trio.fail_after(10):
+        async with living(tmp_path, capsule) as [handler]:
+            response = await handler(request)
+    assert not isinstance(response.body, bytes)
+    await response.body.aclose()
+    with pytest.raises((RuntimeError, CGIError)):
+        await handler(request)  # nothing starts any more
+
+
+# Without visitors
+
+
+RUNS = """
+from pad19 import Request, Routes
+from said import said
+said("loaded")
+routes = Routes()
+
+@routes.lifespan
+async def life(capsule):
+    said("begins")
+    yield
+
+@routes.background
+async def beside(capsule):
+    said("runs")
+
+@routes.around
+async def around(request, call_next):
+    said("around")
+    return await call_next(request)
+
+@routes.gemini("/{rest:path}")
+async def page(request: Request, rest: str) -> str:
+    said("asked")
+    return ""
+"""
+
+
+async def test_a_rehearsal_loads_routes_and_asks_nobody(tmp_path: Path, said: list[str]) -> None:
+    write(tmp_path, {"routes/book.py": RUNS, "content/page.gmi": "file"})
+    write_script(tmp_path / "cgi-bin/touch", f"{SH}touch ../ran")
+    capsule = with_routes(tmp_path, cgi={"/cgi-bin/": tmp_path / "cgi-bin"})
+    [handler], problems = rehearse(configured(tmp_path, capsule))
+    assert problems == []
+    for path in ("/book/", "/book/deep/down", "/cgi-bin/touch", "/cgi-bin/none"):
+        assert await ask(handler, path) == "20 "
+    assert await ask(handler, "/book") == "31 /book/"
+    assert await ask(handler, "/page.gmi") == "20 file"
+    assert await ask(handler, "/none.gmi") == "51 not found"
+    assert said == ["loaded"]
+    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_a_rehearsal_goes_on_with_what_can_be_loaded(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one", {"routes/a.py": BROKEN, "content/a.gmi": "a"}), tmp_path / "two"
+    write(two, {"routes/b.py": PAGE.format("b")})
+    handlers, problems = rehearse(configured(tmp_path, with_routes(one), with_routes(two)))
+    assert len(problems) == 1
+    assert await ask(handlers[0], "/a.gmi") == "20 a"
+    assert await ask(handlers[1], "/b/") == "20 "
