@@ -29,7 +29,8 @@ from pad19.protocol.request import parse_request
 from pad19.protocol.response import Reply, Success
 from pad19.protocol.uri import parse, resolve
 from pad19.service.access_log import Format, formatter
-from pad19.service.config import Capsule, Config, ConfigError, Proxy, Sections
+from pad19.service.config import Config, ConfigError, Sections
+from pad19.service.config_capsule import Capsule, Proxy
 from pad19.service.config_load import load
 from pad19.service.config_load import resolve as configure
 from pad19.service.config_read import Rule, is_struct
@@ -237,6 +238,7 @@ HEADINGS = {
     "capsule.rewrite": "[[capsule]]\n[[capsule.rewrite]]",
     "capsule.gone": "[[capsule]]\n[[capsule.gone]]",
     "capsule.zone": f"[[capsule]]\npeople = {{ ada = '{'0' * 64}' }}\n[[capsule.zone]]",
+    "capsule.titan": "[[capsule]]\n[capsule.titan]",
     "forwarder": "[[forwarder]]",
 }
 _PROXY = 'path = "/a/"\nto = "gemini://127.0.0.1/"'
@@ -264,7 +266,10 @@ PARTNERS = {  # what else must be there
     "capsule.zone.path": "allow = []",
     "capsule.zone.allow": 'path = "/members/"',
     "capsule.zone.write": 'path = "/members/"\nallow = []',
-    "capsule.zone.deny": 'path = "/members/"\nallow = []',
+    **dict.fromkeys(
+        [f"capsule.zone.{name}" for name in ("deny", "token", "max_size", "types", "quota")],
+        'path = "/members/"\nallow = []',
+    ),
     "forwarder.listen": 'from = ["127.0.0.1"]',
     "forwarder.from": 'listen = "127.0.0.1:1966"',
 }

@@ -93,7 +93,7 @@ def test_the_tutorial_works_step_by_step(tmp_path: Path) -> None:
             run_tests(tmp_path)
             steps += 1
     headings = [heading for heading in sections(TUTORIAL) if re.match(r"\d\. ", heading)]
-    assert steps == len(headings) == 5
+    assert steps == len(headings) == 6
 
 
 @pytest.fixture
@@ -358,6 +358,12 @@ async def test_the_programs_work(tmp_path: Path) -> None:
         assert await answer("/cgi-bin/hello") == (10, "Your name?", "")
         assert await answer("/cgi-bin/hello?Ada%0A%3D%3E%20x") == (20, "text/gemini", "# Hello, Ada => x\n")
         assert await answer("/cgi-bin/hello?a=b") == (20, "text/gemini", "# Hello, a=b\n")
+        typed = "%25%C3%A9 %5C=%3D%2a-n%5Cn%27%22%24%28x%29+"
+        assert await answer(f"/cgi-bin/hello?{typed.replace(' ', '%20')}") == (
+            20,
+            "text/gemini",
+            "# Hello, %é \\==*-n\\n'\"$(x)+\n",
+        )
         assert (await answer("/cgi-bin/who/a"))[0] == 60
         status, _, text = await answer("/cgi-bin/who/a", ada)
         assert (status, text.splitlines()[0]) == (20, f"# You are {identity('Ada').fingerprint[7:23]}")

@@ -132,6 +132,41 @@ def test_clients_for_the_capsule_of_the_test(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+SETTINGS = """
+import pytest
+
+from pad19.testing import Client, SyncClient
+
+
+@pytest.fixture
+def pad19_settings() -> dict[str, str]:
+    return {"title": "Eve's", "owner": "Eve"}
+
+
+def test_settings(pad19_client: SyncClient) -> None:
+    assert pad19_client.get("/count/").text == "www.example.org Eve's 1 1"
+
+
+@pytest.mark.parametrize("pad19_settings", [{}, {"owner": "Eve"}])
+def test_those_of_the_capsule(pad19_client: SyncClient) -> None:
+    answer = pad19_client.get("/count/")
+    assert (answer.text, answer.meta) == ("www.example.org Ada's 1 1", "text/gemini; lang=en")
+
+
+def test_async(pad19_async_client: Client) -> None:
+    import trio
+    assert "Eve's" in trio.run(pad19_async_client.get, "/count/").text
+"""
+
+
+def test_a_test_can_change_the_settings(tmp_path: Path) -> None:
+    capsule(tmp_path, f"{CONFIGURATION}lang = 'en'\n")
+    write(tmp_path, {"tests/test_settings.py": SETTINGS})
+    status, said = run(tmp_path)
+    assert status == 0, said
+    assert "4 passed" in said
+
+
 def test_the_nearest_capsule(tmp_path: Path) -> None:
     """The root of pytest may be far above it, and there may be several."""
     write(tmp_path, {"pytest.ini": "[pytest]\n", "pad19.toml": "broken"})

@@ -684,6 +684,33 @@ def test_a_key_that_is_mended_is_tried_again(folder: Path) -> None:
         wait_until(lambda: fingerprint(server.address), sha256(self_signed()))
 
 
+def test_a_missing_file_is_not_another_configuration(folder: Path) -> None:
+    """Without it, all of the folder would be content: code, keys, whatever lies there."""
+    configure(folder, watch=True)
+    with serving(folder, home=folder) as server:
+        (folder / "pad19.toml").rename(folder / "elsewhere")
+        server.wait_for_err(NOT_RELOADED)
+        assert f"pad19: {folder}/pad19.toml is missing: put it back\n" in server.err
+        assert received(server.address) == page()
+        assert received(server.address, "/content/index.gmi").startswith(b"51 ")
+        configure(folder, lang="de", watch=True)
+        server.wait_for_err(RELOADED)
+        assert received(server.address) == page("de")
+        assert server.err.count(NOT_RELOADED) == 1
+
+
+def test_what_was_missing_and_comes_is_noticed(folder: Path) -> None:
+    configure(folder, watch=True)
+    with serving(folder, home=folder) as server:
+        configure(folder, watch=True, capsule="[[capsule.zone]]\npath = '/'\nallow = 'file:members.txt'")
+        server.wait_for_err(NOT_RELOADED)
+        assert received(server.address) == page()
+        (folder / "members.txt").touch()  # nobody watches a file that no configuration has named so far
+        server.wait_for_err(RELOADED)
+        assert received(server.address).startswith(b"60 ")
+        assert server.err.count(NOT_RELOADED) == 1
+
+
 def test_who_does_not_want_it_is_not_reloaded(folder: Path) -> None:
     configure(folder, watch=False)
     with serving(folder, home=folder) as server:

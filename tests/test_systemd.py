@@ -219,6 +219,11 @@ IMPATIENT = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\nTimeoutStopSec=1\n"
 PROMPT = 1.0  # seconds until there is an answer again
 PROGRAM = ("pad19 in /opt/pad19", "the user pad19")
 SERVICE = ("configuration and content", "the units", "now, and whenever the machine starts")
+MOVING = (
+    "bring along a capsule from /home/ada/capsule",
+    "look for mistakes, and start",
+    "look at a capsule with a name",
+)
 AS_BEFORE = """
 systemctl stop 'pad19*'
 rm -rf /etc/systemd/system/pad19* /etc/pad19 /srv/capsule /var/lib/pad19 /var/log/pad19 /root/.local
@@ -360,8 +365,36 @@ def test_the_manual_from_nothing_to_a_service(service: Container) -> None:
     assert result(service) == ("success", "0")
 
     # What the other tests follow, and what this systemd is too old for.
-    elsewhere = {"renew a certificate", "one more socket", "let pad19 read a key of certbot"}
+    elsewhere = {"renew a certificate", "one more socket", "let pad19 read a key of certbot", *MOVING}
     assert left.keys() == elsewhere | {"on systemd 253 or later"}
+
+
+def test_a_capsule_that_was_there_moves_in(service: Container) -> None:
+    service.run("""
+mkdir -p /home/ada
+cd /home/ada
+/opt/pad19/bin/pad19 init capsule --host example.org --title 'From home'
+cd capsule
+/opt/pad19/bin/pad19 cert new example.org
+mkdir state
+touch state/known_hosts
+chmod -R go= /home/ada
+""")
+    bring, start, look = (dict(steps())[name] for name in MOVING)
+    service.run(bring)
+    write(service, "/etc/pad19/pad19.toml", example("/etc/pad19/pad19.toml: of such a capsule"))
+    service.run(start)
+    assert "# From home" in service.run(look)
+    assert "# Hello, Ada!" in service.run(f"{look.strip()}hello/?Ada")
+    assert show(service, "PrivateNetwork") == "yes"
+    fingerprints = [
+        service.run(f"/opt/pad19/bin/pad19 cert show {folder}/example.org.crt | grep sha256")
+        for folder in ("/home/ada/capsule/certs", "/var/lib/pad19/certs")
+    ]
+    assert fingerprints[0] == fingerprints[1]
+    shown = service.run(f"{look.replace(' get ', ' get -v ')} 2>&1")
+    assert all(line.split()[-1] in shown for line in fingerprints[0].splitlines())
+    assert "pad19 pad19" in service.run("ls -l /var/lib/pad19/state/known_hosts")
 
 
 def test_nobody_notices_a_reload(service: Container) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .protocol.request import Request
     from .protocol.response import Input, Redirect, Response, SensitiveInput, Success
     from .protocol.status import Status
+    from .protocol.upload import Upload
     from .routes.interface import CallNext, Capsule
     from .routes.streams import stream
     from .routes.table import Routes
@@ -41,6 +42,7 @@ else:  # out of sight of type checkers, which would take any name for one of the
         "protocol.request": "Request",
         "protocol.response": "Input Redirect Response SensitiveInput Success",
         "protocol.status": "Status",
+        "protocol.upload": "Upload",
         "routes.interface": "CallNext Capsule",
         "routes.streams": "stream",
         "routes.table": "Routes",
@@ -52,6 +54,9 @@ else:  # out of sight of type checkers, which would take any name for one of the
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+    def __dir__() -> list[str]:
+        return [*globals(), *_HOMES]
 
 
 __all__ = [
@@ -88,5 +93,6 @@ __all__ = [
     "StoreError",
     "Success",
     "TemporaryFailure",
+    "Upload",
     "stream",
 ]

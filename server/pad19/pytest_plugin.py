@@ -3,10 +3,12 @@
 Routes are loaded as the server loads them, once for a run: what a module keeps in its globals, one
 test sees of another. Everything else is new for each test: lifespans, rates, and a store in memory.
 
+A test changes the settings of its capsule by a fixture ``pad19_settings`` of its own.
+
 pad19 is imported when a fixture is used, because this module is loaded by every run of pytest here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pad19 import Routes
-    from pad19.service.config import Capsule
+    from pad19.service.config_capsule import Capsule
     from pad19.testing import Client, SyncClient
 
 OPTION = "pad19_capsule"
@@ -43,25 +45,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def pad19_client(request: pytest.FixtureRequest) -> "Iterator[SyncClient]":
+def pad19_settings() -> Mapping[str, Any]:
+    """For tests to override: settings beside those of the capsule, or in their place."""
+    return {}
+
+
+@pytest.fixture
+def pad19_client(request: pytest.FixtureRequest, pad19_settings: Mapping[str, Any]) -> "Iterator[SyncClient]":
     """Ask the capsule that the test belongs to, within its lifespans, from a plain ``def`` test."""
     from pad19.testing import SyncClient
 
-    with _arguments(request) as arguments, SyncClient(**arguments) as client:
+    with _arguments(request, pad19_settings) as arguments, SyncClient(**arguments) as client:
         yield client
 
 
 @pytest.fixture
-def pad19_async_client(request: pytest.FixtureRequest) -> "Iterator[Client]":
+def pad19_async_client(
+    request: pytest.FixtureRequest, pad19_settings: Mapping[str, Any]
+) -> "Iterator[Client]":
     """The same for ``async def`` tests: lifespans run within ``async with pad19_async_client``."""
     from pad19.testing import Client
 
-    with _arguments(request) as arguments:
+    with _arguments(request, pad19_settings) as arguments:
         yield Client(**arguments)
 
 
 @contextmanager
-def _arguments(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+def _arguments(request: pytest.FixtureRequest, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     import time
 
     import trio
@@ -75,9 +85,10 @@ def _arguments(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
         yield {
             "routes": routes,
             "host": capsule.hosts[0].replace("*.", "www.", 1),
-            "settings": capsule.settings,
+            "settings": {**capsule.settings, **settings},
             "store": SQLiteStore(database),
             "files": capsule.content,
+            "lang": capsule.lang,
         }
     finally:
         trio.run(database.aclose)

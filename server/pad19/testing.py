@@ -19,11 +19,12 @@ The pytest plugin `pad19.pytest_plugin` has clients for the capsule that a test 
 """
 
 import hashlib
+import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -36,14 +37,19 @@ from typing import Any, Self
 import trio
 
 from .content.by_path import server_of
+from .content.mimetype import MimeTypes
 from .content.static import StaticFiles
+from .dispatch.incoming import CHUNK
+from .dispatch.intake import ByScheme
 from .protocol import client as protocol
 from .protocol.client import Identity
-from .protocol.failure import Failure, NotFound
+from .protocol.failure import Failure, NotFound, PermanentFailure
 from .protocol.request import DEFAULT_PORT, Request, parse_request
 from .protocol.response import Reply, Response, header
 from .protocol.response_reader import parse_header
 from .protocol.status import Status
+from .protocol.titan import SCHEME, edit_uri_for, receive, uri_for
+from .protocol.upload import DEFAULT_MIMETYPE
 from .protocol.uri import URI, parse, percent_encode, resolve
 from .routes.mounting import Inner, Mounted
 from .routes.results import ServeFile, close
@@ -79,14 +85,26 @@ class Answer:
         return self.body.decode(message.get_content_charset("utf-8"))
 
 
-def identity(name: str, *, key: str | None = None) -> Identity:
+def identity(
+    name: str, *, key: str | None = None, fingerprint: str | None = None, key_fingerprint: str | None = None
+) -> Identity:
     """The identity of a made-up certificate with ``name`` as its CN: the same one for the same name.
 
-    ``key`` tells keys apart; a certificate that was renewed has the key of the one before it.
+    Args:
+        name: The CN.
+        key: Tells keys apart; a certificate that was renewed has the key of the one before it.
+        fingerprint: Instead of a made-up one, for a certificate that the routes know.
+        key_fingerprint: The same for its public key.
+
+    Raises:
+        ValueError: One of the two is no fingerprint.
     """
+    for given in (fingerprint, key_fingerprint):
+        if given is not None and not re.fullmatch("sha256:[0-9a-f]{64}", given):
+            raise ValueError(f"{given!r} is no fingerprint: sha256: and 64 hex digits in small letters")
     return Identity(
-        fingerprint=_sha256(f"certificate {name} {key}"),
-        key_fingerprint=_sha256(f"key {name if key is None else key}"),
+        fingerprint=fingerprint or _sha256(f"certificate {name} {key}"),
+        key_fingerprint=key_fingerprint or _sha256(f"key {name if key is None else key}"),
         subject=(("CN", name),),
         issuer=(("CN", name),),
         serial_number=1,
@@ -114,6 +132,7 @@ class _Mounting:
         store: Store | None = None,
         files: Path | None = None,
         state: Path | None = None,
+        lang: str | None = None,
     ) -> None:
         """Mount the routes.
 
@@ -127,6 +146,7 @@ class _Mounting:
             store: For `Request.store`. Without one, a new one in memory.
             files: The content folder, for routes that return a Path, and for what no route answers.
             state: For `Capsule.state`. Without one, a folder that is removed at the end of the block.
+            lang: The language of the pages: ``capsule.lang``.
 
         Raises:
             RouteError: Two routes cannot be told apart.
@@ -137,19 +157,20 @@ class _Mounting:
         inner: Inner = _nothing
         serve_file: ServeFile | None = None
         if files is not None:
-            inner = static = StaticFiles(files)
+            inner = static = StaticFiles(files, MimeTypes(lang=lang))
             serve_file = server_of(static, files)
         self._removes_state = state is None
         # Only a name: it is for routes to make it, when they need it.
         self._state = state or Path(tempfile.gettempdir(), f"pad19-{secrets.token_hex(8)}")
         self._mounted = Mounted(
             root,
-            inner,
+            ByScheme(inner, _no_uploads),
             settings=settings,
             store=store or SQLiteStore(self._database),
             content=files or Path("content"),
             state=self._state,
             serve_file=serve_file,
+            lang=lang,
             on_error=_raise,
         )
         self._host = host
@@ -167,30 +188,64 @@ class _Mounting:
             if self._removes_state:
                 shutil.rmtree(self._state, ignore_errors=True)
 
-    async def _ask(
+    async def _get(
         self, target: str, query: str | None, certificate: Identity | None, follow: bool
     ) -> Answer:
         uri = f"gemini://{self._host}{target}" if target.startswith("/") else target
         if query is not None:
             uri += f"?{percent_encode(query, '')}"
-        identity = certificate or self._certificate
-        client = protocol.Client(self._address, 50000, self._host, "TLSv1.3", identity)
+        client = self._client(certificate)
         answer = await self._exchange(uri, client)
-        for _ in range(MAX_REDIRECTS if follow else 0):
+        return await self._follow(answer, uri, client) if follow else answer
+
+    async def _titan(
+        self,
+        target: str,
+        body: bytes | str,
+        mime: str,
+        token: str | None,
+        certificate: Identity | None,
+        follow: bool,
+    ) -> Answer:
+        body = body.encode() if isinstance(body, str) else body
+        uri = self._titan_uri(target)
+        client = self._client(certificate)
+        line = uri_for(uri, size=len(body), mimetype=mime, token=token)
+        answer = await self._exchange(line, client, body)
+        return await self._follow(answer, uri, client) if follow else answer
+
+    async def _edit(self, target: str, certificate: Identity | None) -> Answer:
+        line = edit_uri_for(self._titan_uri(target))
+        return await self._exchange(line, self._client(certificate))
+
+    def _titan_uri(self, target: str) -> str:
+        if target.startswith("/"):
+            return f"{SCHEME}://{self._host}{target}"
+        return re.sub("^gemini:", f"{SCHEME}:", target)
+
+    def _client(self, certificate: Identity | None) -> protocol.Client:
+        identity = certificate or self._certificate
+        return protocol.Client(self._address, 50000, self._host, "TLSv1.3", identity)
+
+    async def _follow(self, answer: Answer, uri: str, client: protocol.Client) -> Answer:
+        for _ in range(MAX_REDIRECTS):
             if answer.status not in _REDIRECTS:
                 break
             base = parse(uri)
             # Not with the old query: a reference without path and query would inherit it.
             there = resolve(replace(base, query=None), parse(answer.meta))
-            if _server(there) != _server(base):
+            if there.scheme != "gemini" or _place(there) != _place(base):
                 break
             uri = str(replace(there, fragment=None))
             answer = await self._exchange(uri, client)
         return answer
 
-    async def _exchange(self, uri: str, client: protocol.Client) -> Answer:
+    async def _exchange(self, uri: str, client: protocol.Client, body: bytes = b"") -> Answer:
         try:
-            response = await self._mounted(parse_request(uri.encode(), client))
+            request = parse_request(uri.encode(), client)
+            if request.scheme == SCHEME:
+                request = receive(request, lambda _size: _Pieces(body))
+            response = await self._mounted(request)
         except Failure as failure:
             response = Reply(failure.status, str(failure))
         return await _received(response)
@@ -222,7 +277,41 @@ class Client(_Mounting):
         Raises:
             Exception: A route failed.
         """
-        return await self._ask(target, query, certificate, follow)
+        return await self._get(target, query, certificate, follow)
+
+    async def titan(
+        self,
+        target: str,
+        body: bytes | str,
+        *,
+        mime: str = DEFAULT_MIMETYPE,
+        token: str | None = None,
+        certificate: Identity | None = None,
+        follow: bool = False,
+    ) -> Answer:
+        """Upload to a path, or a whole URI.
+
+        Args:
+            target: The path or the URI, without parameters.
+            body: What is uploaded. Nothing asks to delete what is there.
+            mime: The type that the visitor says it has.
+            token: A password.
+            certificate: The visitor's, see `identity`.
+            follow: Follow redirects as `get` does, to ``gemini://`` alone. A relative one leads to
+                ``titan://``, where clients would ask for another text.
+
+        Raises:
+            Exception: A route failed.
+        """
+        return await self._titan(target, body, mime, token, certificate, follow)
+
+    async def edit(self, target: str, *, certificate: Identity | None = None) -> Answer:
+        """Ask for the text at a path, or a whole URI, that is going to be edited.
+
+        Raises:
+            Exception: A route failed.
+        """
+        return await self._edit(target, certificate)
 
     async def __aenter__(self) -> Self:
         self._living = self._alive()
@@ -238,6 +327,8 @@ class Client(_Mounting):
 class SyncClient(_Mounting):
     """A `Client` for plain functions. It works within ``with``: trio runs in a thread until its end."""
 
+    _token: trio.lowlevel.TrioToken | None = None  # None: outside of ``with``
+
     def get(
         self,
         target: str,
@@ -246,8 +337,45 @@ class SyncClient(_Mounting):
         certificate: Identity | None = None,
         follow: bool = False,
     ) -> Answer:
-        """As `Client.get`."""
-        return trio.from_thread.run(self._ask, target, query, certificate, follow, trio_token=self._token)
+        """As `Client.get`.
+
+        Raises:
+            RuntimeError: It is not within ``with``.
+            Exception: A route failed.
+        """
+        return self._run(self._get, target, query, certificate, follow)
+
+    def titan(
+        self,
+        target: str,
+        body: bytes | str,
+        *,
+        mime: str = DEFAULT_MIMETYPE,
+        token: str | None = None,
+        certificate: Identity | None = None,
+        follow: bool = False,
+    ) -> Answer:
+        """As `Client.titan`.
+
+        Raises:
+            RuntimeError: It is not within ``with``.
+            Exception: A route failed.
+        """
+        return self._run(self._titan, target, body, mime, token, certificate, follow)
+
+    def edit(self, target: str, *, certificate: Identity | None = None) -> Answer:
+        """As `Client.edit`.
+
+        Raises:
+            RuntimeError: It is not within ``with``.
+            Exception: A route failed.
+        """
+        return self._run(self._edit, target, certificate)
+
+    def _run(self, ask: Callable[..., Awaitable[Answer]], *arguments: object) -> Answer:
+        if self._token is None:
+            raise RuntimeError("a SyncClient works within with: with SyncClient(routes) as client: ...")
+        return trio.from_thread.run(ask, *arguments, trio_token=self._token)
 
     def __enter__(self) -> Self:
         ready: Future[None] = Future()
@@ -259,8 +387,10 @@ class SyncClient(_Mounting):
         return self
 
     def __exit__(self, *_error: object) -> None:
-        with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._stop.set)
+        token, self._token = self._token, None
+        if token is not None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._stop.set)
         self._thread.shutdown()
         self._ended.result()
 
@@ -284,8 +414,29 @@ async def _received(response: Response) -> Answer:
     return Answer(head.status, head.meta, body)
 
 
-def _server(uri: URI) -> tuple[str | None, str | None, int]:
-    return uri.scheme, uri.host, uri.port or DEFAULT_PORT
+class _Pieces:
+    """A body as it arrives."""
+
+    def __init__(self, body: bytes) -> None:
+        self._left = body
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self._left:
+            raise StopAsyncIteration
+        piece, self._left = self._left[:CHUNK], self._left[CHUNK:]
+        return piece
+
+
+def _place(uri: URI) -> tuple[str | None, int]:
+    return uri.host, uri.port or DEFAULT_PORT
+
+
+async def _no_uploads(_request: Request) -> Response:
+    raise PermanentFailure("nobody may upload here")  # as where no zone lets anybody
 
 
 async def _nothing(_request: Request) -> Response:

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from pad19.cli.cert import cert
 from pad19.tls.certificate import files, load
@@ -78,6 +83,37 @@ def test_one_broken_pair_does_not_hide_the_others() -> None:
     assert "\nb.example\n" in result.output
 
 
+@pytest.mark.parametrize("name", ["Ada", "Eve-X", "eve"])
+def test_show_of_a_visitors(name: str) -> None:
+    made = lines(run("new", "--client", name, "--out", f"c/{name}").output)
+    file = run("show", f"c/{name}.crt")
+    assert (file.exit_code, file.output.splitlines()[0]) == (0, f"c/{name}.crt")
+    shown = lines(file.output)
+    assert {**shown, "subject": f"CN={name}"} == shown
+    assert shown.keys() == {"certificate", "public key", "valid", "subject"}
+    assert {label: made[label] for label in ("certificate", "public key", "valid")}.items() <= shown.items()
+    # Also among those of hosts.
+    run("new", "example.org", "--certs", "c")
+    everything = run("show", "--certs", "c")
+    assert everything.exit_code == 0
+    assert everything.output.endswith(f"\n{file.output}")
+    assert everything.output.startswith("example.org\n")
+    assert run("show", "example.org", f"c/{name}.crt", "--certs", "c").output == everything.output
+
+
+def test_show_of_a_strangers_file() -> None:
+    names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Eve\u202e\x1b[2J")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(names, names, key.public_key(), 1, begin, begin + timedelta(days=1))
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    Path("eve.pem").write_bytes(b"some text\n" + pem)
+    shown = lines(run("show", "eve.pem").output)
+    assert shown["subject"] == r"CN=Eve\u202e\ufffd[2J".replace(r"\ufffd", "\ufffd")
+    assert shown["valid"] == "2020-01-01 to 2020-01-02 (expired)"
+    assert shown["warning"] == "this certificate expired on 2020-01-02, so it is answered with 62"
+
+
 FAILS = [  # arguments, exit status, what it says
     (
         ["show", "a.example", "--certs", "c"],
@@ -87,6 +123,10 @@ FAILS = [  # arguments, exit status, what it says
     (["show", "*.a.example", "--certs", "c"], 1, "make a pair with `pad19 cert new '*.a.example'`"),
     (["new", "gemini://x/", "--certs", "c"], 1, "write a host without scheme, port and path"),
     (["new", "x:1965", "--certs", "c"], 1, "write a host without scheme, port and path"),
+    (["show", "gone.crt"], 1, "Error: gone.crt cannot be read (No such file or directory)"),
+    (["show", "./gone"], 1, "Error: ./gone cannot be read (No such file or directory)"),
+    (["show", "./file"], 1, "Error: ./file has no certificate in PEM"),
+    (["show", "\x1b.crt"], 1, "Error: \\x1b.crt cannot be read"),
     (["show", "a b", "--certs", "c"], 1, "Error: 'a b' cannot have a certificate"),
     (["new", "a/b", "--certs", "c"], 1, "Error: 'a/b' cannot have a certificate"),
     (["new", "a.example", "--certs", "file"], 2, "'file' is a file"),

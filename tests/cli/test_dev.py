@@ -233,6 +233,16 @@ def test_an_error_in_a_route_shows_there_and_in_the_terminal(folder: Path) -> No
         server.wait_for_err("ZeroDivisionError: division by zero\n")
         assert f"pad19: error {error}: route /page/, page.page" in server.err
         assert "    return 1 / 0\n" in server.err
+        [line] = server.lines(1)
+        assert line.endswith(f"  {gemini(server.address, '/page/')}  (error page)")
+
+
+def test_a_missing_await_is_told_in_the_terminal(folder: Path) -> None:
+    save(folder, "page", PAGE.replace('return "{}"', 'request.store.set("x", 1)\n    return "lost"'))
+    with developing(folder) as server:
+        assert received(server).endswith("lost")
+        server.wait_for_err("SQLiteStore.set() was called, but has done nothing\n")
+        assert f"pad19: page.page: await is missing at {folder}/routes/page.py, line " in server.err
 
 
 def test_a_lifespan_that_fails_leaves_what_was_there(folder: Path) -> None:

@@ -121,7 +121,9 @@ def test_a_new_file_can_be_read_by_the_server() -> None:
 
 FAILS = [  # arguments, exit status, what it says
     (["add", "Ada", "sha256:12"], 1, "sha256:12 is neither a fingerprint, sha256: and 64 hex digits, nor"),
-    (["add", "Ada", "missing.crt"], 1, "the file of a certificate (No such file or directory)"),
+    (["add", "Ada", "missing.crt"], 1, "Error: missing.crt is missing: give a fingerprint, sha256: and 64"),
+    (["add", "Ada", "certs/\x1b"], 1, "Error: certs/\\x1b is missing: give"),
+    (["add", "Ada", "missing"], 1, "missing is neither a fingerprint, sha256: and 64 hex digits, nor"),
     (["add", "Ada", "."], 1, "the file of a certificate (Is a directory)"),
     (["add", "Ada", "people.txt"], 1, "the file of a certificate (no certificate in PEM)"),
     (["add", "Ada", "\x1b[2J"], 1, "Error: \\x1b[2J is neither"),
@@ -151,7 +153,7 @@ def test_failures(arguments: list[str], status: int, sentence: str) -> None:
 def test_a_file_that_is_not_there() -> None:
     listed = run("list")
     assert listed.exit_code == 1
-    assert listed.stderr == "Error: people.txt cannot be read (No such file or directory)\n"
+    assert listed.stderr == "Error: people.txt is missing; `pad19 identity add NAME FINGERPRINT` makes it\n"
     assert run("remove", "Ada").exit_code == 1
     assert not Path("people.txt").exists()
 

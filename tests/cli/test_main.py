@@ -36,6 +36,15 @@ def test_what_is_no_command(arguments: list[str]) -> None:
     assert "No such" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("chek", "check"), ("serv", "serve"), ("indentity", "identity"), ("x", None)]
+)
+def test_what_may_be_meant(name: str, meant: str | None) -> None:
+    result = CliRunner().invoke(main, [name], catch_exceptions=False)
+    suggestion = f" Did you mean '{meant}'?" if meant else ""
+    assert result.stderr.endswith(f"\nError: No such command '{name}'.{suggestion}\n")
+
+
 def test_asking_for_help_loads_no_room() -> None:
     program = (
         "import sys\nfrom pad19.cli import main\nmain(['--help'], standalone_mode=False)\n"

@@ -10,8 +10,12 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from dispatch.capsules import CAPSULES, Capsule
-from dispatch.visits import VISITS, Log, There, Visit
+from dispatch.uploads import CONTENT, SENT, Sent, taking_uploads
+from dispatch.visits import VISITS, ZONES, Log, There, Visit
+from pad19.content.static import StaticFiles
 from pad19.dispatch.connection import Deadlines
+from pad19.dispatch.router import Handler
+from pad19.dispatch.zones import Guard
 from pad19.tls.identity import identify
 from support.cases import CASES, HOSTS, Case, L, make_root
 from support.server import (
@@ -23,7 +27,9 @@ from support.server import (
     keeping_time,
     listening,
     static_server,
+    stdlib_context,
 )
+from support.uploads import files_below
 from support.users import unprivileged
 
 HANDSHAKE_TIMEOUT = 4.0  # seconds
@@ -31,12 +37,8 @@ REQUEST_TIMEOUT = 7.0  # seconds
 
 # What has its tests elsewhere, and where; no file where there is nothing to test yet.
 ELSEWHERE: dict[int, tuple[str, str | None]] = {
-    **dict.fromkeys((75, 76), ("zones", None)),
-    110: ("routes", None),
-    **dict.fromkeys((111, 112), ("handlers", "dispatch/test_connection.py")),
-    **dict.fromkeys((113, 114), ("CGI", None)),
+    **dict.fromkeys(range(110, 115), ("routes and CGI", "test_routes_served.py")),
     115: ("limits", "dispatch/test_connection.py"),
-    **dict.fromkeys(range(116, 126), ("Titan", None)),
 }
 
 
@@ -45,6 +47,7 @@ def test_no_case_is_forgotten() -> None:
         *(case.number for case in CASES),
         *(visit.number for visit in VISITS),
         *(capsule.number for capsule in CAPSULES),
+        *(sent.number for sent in SENT),
     }
     assert rows.isdisjoint(ELSEWHERE)
     assert rows | ELSEWHERE.keys() == {*range(1, 127)}
@@ -120,7 +123,8 @@ async def test_over_real_tls(case: Case, root: Path) -> None:
 
 def make_server(visit: Visit, root: Path) -> tuple[Server, Log]:
     log = Log()
-    return static_server(root, HOSTS, records=log, deadlines=Deadlines(handshake=visit.handshake)), log
+    handlers: dict[str, Handler] = dict.fromkeys(HOSTS, Guard(ZONES, StaticFiles(root)))
+    return Server(handlers, records=log, deadlines=Deadlines(handshake=visit.handshake)), log
 
 
 def check_visit(visit: Visit, answer: Answer | None, log: Log, caplog: pytest.LogCaptureFixture) -> None:
@@ -199,3 +203,50 @@ async def test_capsule_over_real_tls(capsule: Capsule, folder: Path) -> None:
     server = Server({"localhost": capsule.build(folder)})
     async with listening(server) as address:
         check(capsule, await ask(address, f"{L}{capsule.path}\r\n".encode()))
+
+
+# Uploads
+
+
+def check_sent(sent: Sent, answer: Answer, server: Server, root: Path) -> None:
+    assert answer.clean == (sent.status is not None)
+    assert answer.status == sent.status
+    assert re.fullmatch(sent.meta or ".*", answer.meta or "")
+    assert answer.body == sent.body
+    expected = {name: body for name, body in {**CONTENT, **sent.changes}.items() if body}
+    assert {name: body for name, body in files_below(root).items() if body} == expected
+    [record] = server.records
+    assert record.status == (sent.status or 59)
+    assert record.reason == sent.reason or record.reason == answer.meta  # it was not even a request
+    assert "sesame" not in record.request
+
+
+# In pieces: not what is too large for that, and not what goes on when it has been answered already.
+PIECES = [sent for sent in SENT if len(sent.request) < 300 and sent.number != 121]
+
+
+@pytest.mark.parametrize(
+    ("sent", "size"),
+    [*((sent, len(sent.request)) for sent in SENT), *((sent, size) for sent in PIECES for size in (1, 7))],
+    ids=str,
+)
+async def test_uploads_in_memory(sent: Sent, size: int, tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with taking_uploads(tmp_path, delete=sent.delete) as handler:
+        server = Server({"localhost": handler}, uploads=True)
+        pieces = [sent.request[at : at + size] for at in range(0, len(sent.request), size)]
+        answer = await ask_in_memory(server, pieces, certificate=sent.certificate, closes=sent.closes)
+    check_sent(sent, answer, server, tmp_path)
+
+
+@pytest.mark.parametrize("sent", SENT, ids=str)
+async def test_uploads_over_real_tls(sent: Sent, tmp_path: Path) -> None:
+    context = stdlib_context()
+    if sent.certificate:
+        pem = tmp_path.with_suffix(".pem")
+        pem.write_bytes(sent.certificate.key_pem + sent.certificate.certificate_pem)
+        context.load_cert_chain(pem)
+    async with taking_uploads(tmp_path, delete=sent.delete) as handler:
+        server = Server({"localhost": handler}, uploads=True)
+        async with listening(server) as address:
+            answer = await ask(address, sent.request, context=context, closes=sent.closes)
+    check_sent(sent, answer, server, tmp_path)

@@ -73,3 +73,34 @@ def test_refuses(uri: str, server_name: str | None, message: str | None) -> None
 @pytest.mark.parametrize("port", [1, 443, 1965, 65535])
 def test_behind_a_forwarder_any_port_will_do(port: int) -> None:
     assert ROUTER.handler(request(f"gemini://one.test:{port}/", None), None) is one
+
+
+TAKING = Router({"one.test": one, "two.test": two, "*.two.test": wild}, uploads=["one.test", "*.two.test"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "handler"),
+    [
+        ("titan://one.test/a;size=1", one),
+        ("TITAN://one.test/a;size=1", one),
+        ("titan://a.two.test/a;size=1", wild),
+        ("gemini://one.test/", one),
+        ("gemini://two.test/", two),
+    ],
+)
+def test_finds_who_takes_uploads(uri: str, handler: object) -> None:
+    assert TAKING.handler(request(uri, None), 1965) is handler
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("titan://two.test/a;size=1", "titan is not served"),
+        ("titan://three.test/a;size=1", "host is not served"),
+        ("titan://one.test:1966/a;size=1", "port"),
+        ("http://one.test/", "http is not served"),
+    ],
+)
+def test_refuses_uploads(uri: str, message: str) -> None:
+    with pytest.raises(ProxyRequestRefused, match=message):
+        TAKING.handler(request(uri, None), 1965)

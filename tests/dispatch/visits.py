@@ -22,12 +22,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pad19.dispatch.record import Record
-from support.cases import CAFE, INDEX, LARGE
+from pad19.dispatch.visitors import Fingerprints
+from pad19.dispatch.zones import Grant, Zone, Zones
+from pad19.tls.identity import identify
+from support.cases import CAFE, DOCS, INDEX, LARGE
 from support.server import Answer, read_all, stdlib_context
 from support.tls import Pair, expired, self_signed
 
 ASK = b"gemini://localhost/\r\n"
 ASK_LARGE = b"gemini://localhost/large.bin\r\n"
+ASK_MEMBERS = b"gemini://localhost/docs/\r\n"  # see ZONES
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
 ALERT = 0x15  # the content type of a TLS record (RFC 8446, section 5.1)
 EARLY_DATA = 42  # the type of a TLS extension (RFC 8446, section 4.2.10)
@@ -234,6 +238,10 @@ def _tampered() -> Pair:
 _TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
 _DATE = r"\d{4}-\d\d-\d\d"
 _ADA = self_signed("Ada")
+_EVE = self_signed("Eve")
+_FINGERPRINT = identify(_EVE.certificate).fingerprint
+
+ZONES = Zones([Zone(("docs",), Grant(lists=(Fingerprints([identify(_ADA.certificate).fingerprint]),)))])
 
 VISITS = [
     Visit(10, "no handshake", say_nothing, None, reason="handshake timeout", handshake=0.5),
@@ -270,6 +278,22 @@ VISITS = [
     ),
     Visit(74, "certificate on a public page", ask, body=INDEX, certificate=_ADA),
     Visit(74, "certificate in TLS 1.2", ask, body=INDEX, certificate=_ADA, version=ssl.TLSVersion.TLSv1_2),
+    Visit(75, "protected path, no certificate", ask, 60, ".* client certificate: .*", pieces=(ASK_MEMBERS,)),
+    Visit(
+        76, "protected path, unlisted certificate", ask, 61, f".* {_FINGERPRINT}", certificate=_EVE,
+        pieces=(ASK_MEMBERS,),
+    ),
+    *(
+        Visit(
+            76, f"protected path, listed certificate, {_name(version)}", ask, body=DOCS, certificate=_ADA,
+            pieces=(ASK_MEMBERS,), version=version,
+        )
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+    ),
+    Visit(
+        77, "expired, on a protected path", ask, 62, f".* expired on {_DATE}", certificate=expired(),
+        pieces=(ASK_MEMBERS,),
+    ),
     Visit(77, "expired", ask, 62, f".* expired on {_DATE}", certificate=expired()),
     Visit(
         77, "not yet valid", ask, 62, f".* not valid before {_DATE}",

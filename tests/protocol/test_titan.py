@@ -1,6 +1,13 @@
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
 import pytest
 
-from pad19.protocol.titan import without_token
+from pad19.protocol.client import Client
+from pad19.protocol.failure import BadRequest, Failure, NotFound
+from pad19.protocol.request import Request, RequestReader, parse_request
+from pad19.protocol.titan import accepts, edit_uri_for, receive, uri_for, without_token
+from pad19.protocol.upload import Upload
 
 
 @pytest.mark.parametrize(
@@ -24,3 +31,199 @@ from pad19.protocol.titan import without_token
 def test_a_token_is_not_logged(uri: str, logged: str) -> None:
     assert without_token(uri) == logged
     assert without_token(logged) == logged
+
+
+# Parameters
+
+
+async def _chunks(size: int) -> AsyncIterator[bytes]:
+    yield b"x" * size
+
+
+def received(rest: str) -> Request:
+    return receive(parse_request(f"titan://h{rest}".encode(), Client()), _chunks)
+
+
+UPLOADS: list[tuple[str, str, Upload]] = [  # what follows the host, URI without parameters, upload
+    ("/n.gmi;size=5;mime=text/plain", "/n.gmi", Upload(5, "text/plain")),
+    ("/n.gmi;mime=text/plain;size=5", "/n.gmi", Upload(5, "text/plain")),
+    ("/n.gmi;mime=text%2Fplain;size=5", "/n.gmi", Upload(5, "text/plain")),
+    ("/n.gmi;mime=text/gemini%3B%20lang=en;size=5", "/n.gmi", Upload(5, "text/gemini; lang=en")),
+    ("/n.gmi;size=5", "/n.gmi", Upload(5, "text/gemini")),
+    ("/n.gmi;size=5;mime=", "/n.gmi", Upload(5, "text/gemini")),
+    ("/n.gmi;size=5?q", "/n.gmi?q", Upload(5)),
+    ("/n.gmi;size=5?", "/n.gmi?", Upload(5)),
+    ("/n.gmi;size=5?a;size=6", "/n.gmi?a;size=6", Upload(5)),
+    ("/n.gmi;size=0", "/n.gmi", Upload(0)),
+    ("/n.gmi;size=007", "/n.gmi", Upload(7)),
+    ("/n.gmi;size=999999999999999", "/n.gmi", Upload(999_999_999_999_999)),
+    ("/n.gmi;size=5;token=secret", "/n.gmi", Upload(5, token="secret")),
+    ("/n.gmi;token=sec%20r%3Bet%3F;size=5", "/n.gmi", Upload(5, token="sec r;et?")),
+    ("/n.gmi;token=sécret;size=5", "/n.gmi", Upload(5, token="sécret")),
+    ("/n.gmi;token=a/b=c+d;size=5", "/n.gmi", Upload(5, token="a/b=c+d")),  # base64, not encoded
+    ("/n.gmi;token=;size=5", "/n.gmi", Upload(5)),
+    ("/a;b/n.gmi;size=5", "/a;b/n.gmi", Upload(5)),
+    ("/a%3Bsize=1;size=5", "/a%3Bsize=1", Upload(5)),
+    ("/é.gmi;size=5", "/é.gmi", Upload(5)),
+    ("/folder/;size=5", "/folder/", Upload(5)),
+    ("/;size=5", "/", Upload(5)),
+    ("/n.gmi;edit", "/n.gmi", Upload(0, edit=True)),
+    ("/n.gmi;edit?q", "/n.gmi?q", Upload(0, edit=True)),
+    # Of Lagrange, as recorded: the type always comes first, and the token last.
+    ("/n.gmi;mime=text/plain;size=5;token=secret", "/n.gmi", Upload(5, "text/plain", "secret")),
+]
+
+
+@pytest.mark.parametrize(("rest", "uri", "upload"), UPLOADS)
+def test_parameters(rest: str, uri: str, upload: Upload) -> None:
+    assert received(rest) == replace(parse_request(f"titan://h{uri}".encode(), Client()), upload=upload)
+
+
+REFUSED = [  # what follows the host, errormsg
+    ("/n.gmi", "the size is missing"),
+    ("/n.gmi?size=5", "the size is missing"),
+    ("/n.gmi;mime=text/plain", "the size is missing"),
+    ("/n.gmi;size=", "the size is not a number of bytes"),
+    ("/n.gmi;size=-1", "the size is not a number of bytes"),
+    ("/n.gmi;size=+1", "the size is not a number of bytes"),
+    ("/n.gmi;size=abc", "the size is not a number of bytes"),
+    ("/n.gmi;size=1.5", "the size is not a number of bytes"),
+    ("/n.gmi;size=0x10", "the size is not a number of bytes"),
+    ("/n.gmi;size=１", "the size is not a number of bytes"),  # noqa: RUF001 - a digit, but none of ours
+    ("/n.gmi;size=1_000", "the size is not a number of bytes"),
+    ("/n.gmi;size=1000000000000000", "the size is not a number of bytes"),
+    ("/n.gmi;size=1;size=2", "size is there twice"),
+    ("/n.gmi;size=1;size=1", "size is there twice"),
+    ("/n.gmi;mime=a/b;size=1;mime=a/b", "mime is there twice"),
+    ("/n.gmi;token=a;token=a;size=1", "token is there twice"),
+    ("/n.gmi;size=1;mime=text", "mime is not a MIME type"),
+    ("/n.gmi;size=1;mime=text/plain%0D%0A20", "mime is not a MIME type"),
+    ("/n.gmi;size=1;mime=text/pl%C3%A9in", "mime is not a MIME type"),
+    ("/n.gmi;size=1;lang=en", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;lang=en;size=1", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;lang=en", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;SIZE=1", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;%73ize=1", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;size=1;", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;;size=1", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;size", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;edit=1;size=1", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;editor", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;edit;size=1", "edit goes without other parameters"),
+    ("/n.gmi;size=1;edit", "edit goes without other parameters"),
+    ("/n.gmi;edit;token=a", "edit goes without other parameters"),
+    ("/n.gmi;edit;edit", "edit goes without other parameters"),
+]
+
+
+@pytest.mark.parametrize(("rest", "message"), REFUSED)
+def test_bad_parameters(rest: str, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        received(rest)
+    assert str(caught.value) == message
+
+
+NOWHERE = [  # what follows the host, status
+    ("/../x;size=1", 51),
+    ("/%2e%2e/x;size=1", 51),
+    ("/..;size=1", 51),  # only without its parameters it is two dots
+    ("/a/../..;size=1", 51),
+    ("/%2e%2E;size=1", 51),
+    ("/%ff;size=1", 51),
+    ("/a%00;size=1", 59),
+    ("/n.gmi;size=1;token=%ff", 51),
+    ("/n.gmi;size=1;token=%zz", 59),
+]
+
+
+@pytest.mark.parametrize(("rest", "status"), NOWHERE)
+def test_paths_that_lead_nowhere(rest: str, status: int) -> None:
+    with pytest.raises(Failure) as caught:
+        received(rest)
+    assert caught.value.status == status
+
+
+def test_dots_are_resolved_without_the_parameters() -> None:
+    assert received("/a/b/..;size=1").path == "/a/"
+    assert received("/a/./n.gmi;size=1").path == "/a/n.gmi"
+    with pytest.raises(NotFound):
+        received("/..;edit")
+
+
+def test_a_token_is_in_nothing_that_is_shown() -> None:
+    request = received("/n.gmi;size=5;token=secret?q")
+    assert request.upload
+    assert request.upload.token == "secret"
+    assert "secret" not in f"{request!r}{request.uri}{request.raw_path}{request.path}"
+
+
+async def test_a_body_is_read_once() -> None:
+    request = received("/n.gmi;size=5")
+    assert request.upload
+    assert await request.upload.read() == b"xxxxx"
+    assert [chunk async for chunk in request.upload] == []
+    assert [chunk async for chunk in Upload(0)] == []
+
+
+# Request lines with something behind them
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_what_follows_the_line_is_kept(cut: int) -> None:
+    data = b"titan://h/n.gmi;size=5\r\nhello"
+    reader = RequestReader(Client())
+    assert (reader.receive(data[:cut]) is None) == (cut < 24)
+    if cut < 24:
+        assert reader.receive(data[cut:])
+        assert reader.rest == b"hello"
+    else:
+        assert reader.rest == data[24:cut]
+
+
+# The client's side
+
+
+@pytest.mark.parametrize(
+    ("uri", "options", "line"),
+    [
+        ("titan://h/a", {"size": 1}, "titan://h/a;size=1"),
+        ("titan://h/a?q", {"size": 1}, "titan://h/a;size=1?q"),
+        ("titan://h/a", {"size": 1, "mimetype": "text/plain"}, "titan://h/a;mime=text/plain;size=1"),
+        (
+            "titan://h/a", {"size": 1, "mimetype": "text/gemini; lang=en"},
+            "titan://h/a;mime=text/gemini%3B%20lang%3Den;size=1",
+        ),
+        ("titan://h/a", {"size": 1, "token": "a;b?/é"}, "titan://h/a;size=1;token=a%3Bb%3F%2F%C3%A9"),
+    ],
+)  # fmt: skip
+def test_request_lines(uri: str, options: dict[str, str | int], line: str) -> None:
+    assert uri_for(uri, **options) == line  # type: ignore[arg-type]  # as written above
+    upload = received(line.removeprefix("titan://h")).upload
+    assert upload
+    assert (upload.size, upload.mime, upload.token) == (
+        1,
+        options.get("mimetype", "text/gemini"),
+        options.get("token"),
+    )
+
+
+def test_the_line_that_asks_for_a_text() -> None:
+    assert edit_uri_for("titan://h/a?q") == "titan://h/a;edit?q"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "mimetype", "accepted"),
+    [
+        (("text/*",), "text/plain", True),
+        (("text/*",), "Text/Gemini; lang=en", True),
+        (("text/*",), "textual/plain", False),
+        (("text/*",), "image/png", False),
+        (("text/gemini",), "text/gemini ;lang=en", True),
+        (("text/gemini",), "text/plain", False),
+        (("image/png", "text/plain"), "text/plain", True),
+        (("*/*",), "application/octet-stream", True),
+        ((), "text/plain", False),
+    ],
+)
+def test_types(patterns: tuple[str, ...], mimetype: str, accepted: bool) -> None:
+    assert accepts(patterns, mimetype) is accepted

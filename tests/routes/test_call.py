@@ -148,8 +148,8 @@ async def test_a_middleware_that_forgets_to_return(caplog: pytest.LogCaptureFixt
     site = Site(forgetful)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(Exception, match="internal error"):
         await site.mounted(STREAM)
-    message = r"TypeError: around route /stream, .*Site\.stream .*, .*forgetful \(line \d+\) returned None: "
-    assert re.search(message, caplog.text)
+    where = r"around route /stream, .*Site\.stream .*, .*forgetful \(/.*, line \d+\)"
+    assert re.search(rf"TypeError: {where} returned None: is a return missing\? return str, ", caplog.text)
     assert site.seen == ["opened", "closed"]
 
 

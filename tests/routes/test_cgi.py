@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,10 @@ class Announcing(Programs):
         super().__init__(limits)
         self.started = trio.Event()
 
-    async def start(self, path: str, variables: Mapping[str, str]) -> Program:
-        program = await super().start(path, variables)
+    async def start(
+        self, path: str, variables: Mapping[str, str], stdin: int = subprocess.DEVNULL
+    ) -> Program:
+        program = await super().start(path, variables, stdin)
         self.started.set()
         return program
 

@@ -15,7 +15,7 @@ from pad19.protocol.client import Client
 from pad19.protocol.failure import NotFound
 from pad19.protocol.gemtext import Heading, Line, Preformatted, parse, write
 from pad19.protocol.request import Request, parse_request
-from pad19.protocol.response import Success
+from pad19.protocol.response import Reply, Success
 from pad19.routes.error_page import MAX_ERRORS, MAX_FOREIGN, MAX_OWN, answer, routes_instead
 from pad19.routes.interface import CallNext
 from pad19.routes.loader import load
@@ -47,10 +47,12 @@ def mounted(folder: Path, **files: str) -> Mounted:
 async def page_of(mounted: Mounted, path: str) -> str:
     """The page, which must be gemtext as it was meant, and printable."""
     response = await mounted(parse_request(f"gemini://a.test{path}".encode(), Client()))
-    assert isinstance(response, Success)
+    assert isinstance(response, Success | Reply)
     assert isinstance(response.body, bytes)
-    assert response.mimetype == "text/gemini"
+    assert (response.status, response.meta) == (20, "text/gemini")
     text = response.body.decode()
+    is_marked = isinstance(response, Reply) and response.note == "error page"
+    assert is_marked is (text != "good\n")
     assert write(parse(text)) == text
     assert all(line.replace("\t", " ").isprintable() for line in text.split("\n"))
     return text

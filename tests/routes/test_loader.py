@@ -204,12 +204,18 @@ BROKEN = [  # text of a.py, problem
         "from pad19 import Routes\nroutes = Routes()\n\n@routes.gemini('nowhere')\ndef f(request): ...",
         ", line 4: route nowhere, a.f (line 4): the pattern must begin with a slash",
     ),
+    (
+        "from pad19 import Routes\nroutes = Routes()\n\nroutes.gemini('/', cert=True)(print)",
+        ", line 4: TypeError: Routes.gemini() got an unexpected keyword argument 'cert'",
+    ),
+    ("from pad19 import Template", None),
     ("raise ImportError", ", line 1: ImportError"),
     ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", ", line 3: a.E: <exception str() failed>"),
     ("raise ValueError('x' * 9999)", ", line 1: ValueError: " + "x" * 488),
 ]
 PARTS = {  # what a problem has, where Pythons differ
     "from .a import x": ", line 1: ImportError: cannot import name 'x' from partially initialized module 'a'",
+    "from pad19 import Template": ", line 1: ImportError: cannot import name 'Template' from 'pad19' (",
     "def f():\nx = 1": "IndentationError: expected an indented block",
     "import json\njson.loads('{')": ", line 2: json.decoder.JSONDecodeError: Expecting property name",
 }
@@ -224,6 +230,21 @@ def test_a_mistake_is_a_sentence(tmp_path: Path, text: str, problem: str | None)
         assert PARTS[text] in found
     else:
         assert found == f"{file}{problem}"
+
+
+MISSPELT = [  # text, what is meant
+    ("from pad19 import Routes\nRoutes().gemini('/', certificat=True)", "certificate"),
+    ("from pad19 import Routes\nRoutes().titan('/', maxsize=1)", "max_size"),
+    ("from pad19 import CertificateNotAuthorized", "CertificateNotAuthorised"),
+    ("from pad19 import gemtext, Routs", "Gemtext"),
+]
+
+
+@pytest.mark.parametrize(("text", "meant"), MISSPELT)
+def test_what_is_meant_is_told(tmp_path: Path, text: str, meant: str) -> None:
+    write(tmp_path, {"a.py": text})
+    (found,) = problems_of(tmp_path)
+    assert found.endswith((f": write {meant}", f". Did you mean '{meant}'?", f". Did you mean: '{meant}'?"))
 
 
 @pytest.mark.parametrize(("data", "problem"), [(b"x = '\xe9'", "utf-8"), (b"x = 1\0", "null bytes")])

@@ -3,8 +3,10 @@
 
 import functools
 import logging
+import re
 import sys
 import threading
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import redirect_stdout
 from types import ModuleType
@@ -15,7 +17,15 @@ import trio
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response
 from pad19.routes.interface import CallNext
-from pad19.routes.output import MAX_LINE, RUNNING, RouteNames, RouteOutput, Running, Speaker
+from pad19.routes.output import (
+    MAX_LINE,
+    RUNNING,
+    RouteNames,
+    RouteOutput,
+    Running,
+    Speaker,
+    log_missing_awaits,
+)
 from pad19.routes.table import Routes
 from pad19.testing import Client
 
@@ -329,3 +339,59 @@ def test_a_message_that_fails_is_left_to_the_handler() -> None:
     assert RouteNames().filter(wrong)
     with pytest.raises(TypeError):
         wrong.getMessage()
+
+
+# A forgotten await
+
+forgetful = Routes()
+
+
+@forgetful.gemini("/statement")
+async def statement(request: Request) -> str:
+    request.store.set("x", 1)  # type: ignore[unused-coroutine]  # on purpose
+    return ""
+
+
+@forgetful.gemini("/variable")
+async def variable(request: Request) -> str:
+    count = request.store.increment("x")
+    return f"{count}"
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [("/statement", f" at {__file__}, line {statement.__code__.co_firstlineno + 2}"), ("/variable", "")],
+)
+async def test_a_missing_await_is_told_each_time(
+    path: str, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    method = {"/statement": "set", "/variable": "increment"}[path]
+    with warnings.catch_warnings():
+        log_missing_awaits()
+        async with Client(forgetful) as client:
+            assert [(await client.get(path)).status for _ in range(2)] == [20, 20]
+    [first, second] = caplog.messages
+    assert first == second
+    assert first.partition(": ")[0].endswith(f"test_output.{path[1:]}")
+    assert first.endswith(
+        f": await is missing{place}: SQLiteStore.{method}() was called, but has done nothing"
+    )
+
+
+def test_other_warnings_are_shown_as_before(caplog: pytest.LogCaptureFixture) -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        log_missing_awaits()
+        warnings.warn("beware", UserWarning, stacklevel=1)
+        warnings.warn("coroutine is a word", RuntimeWarning, stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["beware", "coroutine is a word"]
+    assert caplog.messages == []
+
+
+async def test_a_missing_await_outside_of_routes(caplog: pytest.LogCaptureFixture) -> None:
+    async def begin() -> None: ...
+
+    with warnings.catch_warnings():
+        log_missing_awaits()
+        begin()  # type: ignore[unused-coroutine]  # on purpose
+    assert re.match(r"routes: await is missing at /.*begin\(\) was called", caplog.messages[0])

@@ -7,13 +7,14 @@ import pytest
 import trio
 
 from pad19.content.body import FileBody
+from pad19.content.mimetype import MimeTypes
 from pad19.protocol.client import Client
 from pad19.protocol.failure import Gone, NotFound
 from pad19.protocol.gemtext import Gemtext
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import BrokenBody, Input, Redirect, Reply, Response, SensitiveInput, Success
 from pad19.protocol.status import Status
-from pad19.routes.results import Results, close
+from pad19.routes.results import Results, close, page_type
 from pad19.routes.streams import Streamed, stream
 
 REQUEST = parse_request(b"gemini://a.test/", Client())
@@ -26,8 +27,8 @@ async def serve_file(path: Path, request: Request) -> Response:
     return Success(str(path).encode(), "text/plain")
 
 
-async def convert(result: object, *, files: bool = True) -> Response:
-    results = Results(trio.CapacityLimiter(1), serve_file if files else None)
+async def convert(result: object, *, files: bool = True, page_type: str = "text/gemini") -> Response:
+    results = Results(trio.CapacityLimiter(1), serve_file if files else None, page_type)
     return await results.to_response("route /x, mine.x", result, REQUEST)
 
 
@@ -97,6 +98,38 @@ STREAMS: list[tuple[Any, bytes, str]] = [
 ]
 
 
+IN_A_LANGUAGE: list[tuple[Any, str]] = [  # what is made, its type
+    (lambda: "", "text/gemini; lang=en"),
+    (lambda: Gemtext(), "text/gemini; lang=en"),
+    (text_chunks, "text/gemini; lang=en"),
+    (lines, "text/gemini; lang=en"),
+    (lambda: Success(b""), "text/gemini"),
+    (lambda: Success(b"", "text/gemini; lang=de"), "text/gemini; lang=de"),
+    (lambda: Success(stream(lines()), "text/csv"), "text/csv"),
+    (lambda: Path("a"), "text/plain"),
+]
+
+
+@pytest.mark.parametrize(("make", "mimetype"), IN_A_LANGUAGE)
+async def test_pages_have_the_language_unless_the_route_says_their_type(make: Any, mimetype: str) -> None:
+    response = await convert(make(), page_type="text/gemini; lang=en")
+    assert response.meta == mimetype
+    await close(response.body)
+
+
+@pytest.mark.parametrize(
+    ("lang", "mimetype"),
+    [
+        (None, "text/gemini"),
+        ("en", "text/gemini; lang=en"),
+        ("de-CH", "text/gemini; lang=de-CH"),
+        ("de, fr-CA", 'text/gemini; lang="de,fr-CA"'),
+    ],
+)
+def test_the_type_of_pages_is_that_of_files(lang: str | None, mimetype: str) -> None:
+    assert page_type(lang) == MimeTypes(lang=lang).of("page.gmi") == mimetype
+
+
 @pytest.mark.parametrize(("make", "body", "mimetype"), STREAMS)
 async def test_a_stream(make: Any, body: bytes, mimetype: str) -> None:
     response = await convert(make())
@@ -118,13 +151,14 @@ async def test_a_stream_of_the_server_stays_what_it_is(tmp_path: Path) -> None:
 
 
 WRONG = [
-    (None, "route /x, mine.x returned None: return str, Gemtext, "),
+    (None, "route /x, mine.x returned None: is a return missing? return str, Gemtext, "),
     (42, "route /x, mine.x returned 42: "),
     (["a", "b"], "route /x, mine.x returned ['a', 'b']: "),
     (b"x" * 1000, "route /x, mine.x returned b'xxxxx"),
     (("text/plain", "x"), "route /x, mine.x returned ('text/plain', 'x'): "),
-    (NotFound, "route /x, mine.x returned <class "),
-    (NotFound(), "route /x, mine.x returned NotFound(): return "),
+    (NotFound, "route /x, mine.x returned <class 'pad19...ure.NotFound'>: raise it"),
+    (NotFound(), "route /x, mine.x returned NotFound(): raise it"),
+    (type, "route /x, mine.x returned <class 'type'>: return str, "),
     (Success("text", "text/plain"), "route /x, mine.x returned Success with a body of the type str: "),  # type: ignore[arg-type]  # on purpose
     (Success(None), "route /x, mine.x returned Success with a body of the type NoneType: "),  # type: ignore[arg-type]  # on purpose
 ]

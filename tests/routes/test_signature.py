@@ -10,7 +10,7 @@ import pytest
 
 from pad19.protocol.pattern import Pattern
 from pad19.protocol.request import Request
-from pad19.routes.signature import misfit, name_of, runs_on_loop, takes
+from pad19.routes.signature import located, misfit, name_of, runs_on_loop, takes
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -196,3 +196,5 @@ NAMES = [
 @pytest.mark.parametrize(("function", "name"), NAMES)
 def test_what_a_function_is_called(function: Callable[..., object], name: str) -> None:
     assert name_of(function).removeprefix("tests.routes.").startswith(name)
+    place = name.replace("(line ", f"({__file__}, line ")
+    assert located(function).removeprefix("tests.routes.").startswith(place)

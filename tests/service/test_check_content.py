@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from pad19.service.check_content import check_content
+from pad19.service.config import Config
+from pad19.service.config_capsule import Capsule, Gone, Redirect, Rewrite
 from pad19.service.handlers import rehearse
-from pad19.service.config import Capsule, Config, Gone, Redirect, Rewrite
 from support.users import unprivileged
 
 

@@ -9,7 +9,8 @@ import trio
 
 from pad19.service import check_machine as machine
 from pad19.service.check_machine import Readiness, check_machine
-from pad19.service.config import Capsule, Config, Forwarder, Log, Server
+from pad19.service.config import Config, Forwarder, Log, Server
+from pad19.service.config_capsule import Capsule
 from pad19.service.listen import Listen
 from pad19.service.log_writer import open_log
 from pad19.service.sockets import bind

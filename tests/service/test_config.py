@@ -12,18 +12,9 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from pad19.dispatch.rate import Rate
-from pad19.service.config import (
-    DEFAULT_LISTEN,
-    Capsule,
-    Config,
-    ConfigError,
-    Gone,
-    Limits,
-    Log,
-    Redirect,
-    Rewrite,
-    Sections,
-)
+from pad19.protocol.status import Status
+from pad19.service.config import DEFAULT_LISTEN, Config, ConfigError, Limits, Log, Sections
+from pad19.service.config_capsule import Capsule, Gone, Redirect, Rewrite
 from pad19.service.config_load import MAX_FILE, load, resolve
 from pad19.service.config_read import Rule, is_struct, shown
 from pad19.service.listen import Listen
@@ -96,6 +87,7 @@ hosts = ["Example.ORG.", "*.example.org", "café.example", "192.0.2.1", "2001:DB
 content = "./content"
 lang = "en,de-CH"
 charset = "iso-8859-1"
+texts = { 51 = "Nothing at {path}, for $5.", "61" = "No." }
 index = []
 listing = true
 hidden = true
@@ -145,6 +137,10 @@ content = "second"
         content=folder / "content",
         lang="en,de-CH",
         charset="iso-8859-1",
+        texts={
+            Status.NOT_FOUND: "Nothing at {path}, for $5.",
+            Status.CERTIFICATE_NOT_AUTHORISED: "No.",
+        },
         index=(),
         listing=True,
         hidden=True,
@@ -248,6 +244,21 @@ SINGLE = [  # text, the one problem
         'capsule[1].mimetypes.".foo" is "text", but must be a MIME',
     ),
     ("[[capsule]]\nmimetypes = {'.foo' = \"text/a\\r\\n\"}", 'capsule[1].mimetypes.".foo" is'),
+    ("[[capsule]]\ntexts = ['a']", 'capsule[1].texts is ["a"], but must be a table of statuses and texts'),
+    (
+        "[[capsule]]\ntexts = {44 = 'Wait'}",
+        'capsule[1].texts.44 is "44", but must not be 44, whose text is the number of seconds to wait: '
+        'write for example texts = { 51 = "There is nothing at {path}." }',
+    ),
+    ("[[capsule]]\ntexts = {gone = 'a'}", 'capsule[1].texts.gone is "gone", but must be a status of fail'),
+    ("[[capsule]]\ntexts = {20 = 'a'}", 'capsule[1].texts.20 is "20", but must be a status of failures: 40'),
+    ("[[capsule]]\ntexts = {' 51' = 'a'}", 'capsule[1].texts." 51" is " 51", but must be a status'),
+    ('[[capsule]]\ntexts = {"51\\n" = "a"}', 'capsule[1].texts."51\\n" is "51\\n", but must be a status'),
+    ("[[capsule]]\ntexts = {51 = ''}", 'capsule[1].texts.51 is "", but must be a line of text that is not'),
+    ('[[capsule]]\ntexts = {51 = "a\\r\\n20 b"}', 'capsule[1].texts.51 is "a\\r\\n20 b", but must be a line'),
+    ("[[capsule]]\ntexts = {51 = 51}", "capsule[1].texts.51 is 51, but must be a line of text"),
+    ("[[capsule]]\ntexts = {51 = '{url}'}", 'capsule[1].texts.51 is "{url}", but must have {path} or'),
+    ("[[capsule]]\ntexts = {51 = '${NAME}'}", 'capsule[1].texts.51 is "${NAME}", but must have {path} or'),
     ("[[capsule]]\ncertificate = 'a'", "capsule[1].key is missing beside certificate"),
     ("[[capsule]]\nkey = 'a'", "capsule[1].certificate is missing beside key"),
     ("[[capsule]]\ncertificate = 1\nkey = 'a'", "capsule[1].certificate is 1, but"),
@@ -406,7 +417,7 @@ def keys(kind: type[Struct] = Sections, above: str = "", place: str = "") -> Ite
         inner = Rule.of(get_args(rule.kind)[0] if many else rule.kind)
         is_section = is_struct(inner.kind) and not (inner.reads or rule.reads)
         inside = f"{place}.{name}" if place else name
-        if place or not is_section:
+        if (place and many) or not is_section:
             yield above + "".join(line for other, line in needed.items() if other != name), inside, name
         if is_section:
             heading = re.sub(r"\[1\]", "", inside)

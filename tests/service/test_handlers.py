@@ -7,14 +7,17 @@ from pad19.protocol.client import Client
 from pad19.protocol.failure import Gone as GoneFailure
 from pad19.protocol.request import parse_request
 from pad19.protocol.response import Redirect as RedirectResponse
-from pad19.protocol.response import Success
-from pad19.service.config import Capsule, Redirect, Rewrite
-from pad19.service.config import Gone as GoneRule
-from pad19.service.handlers import handler_for
+from pad19.protocol.response import Reply, Success
+from pad19.protocol.status import Status
+from pad19.service.config import Config
+from pad19.service.config_capsule import Capsule, Redirect, Rewrite
+from pad19.service.config_capsule import Gone as GoneRule
+from pad19.service.handlers import handler_for, rehearse
 
 
 def test_a_capsule_without_rules_pays_for_none(tmp_path: Path) -> None:
-    assert isinstance(handler_for(Capsule(content=tmp_path)), StaticFiles)
+    for lang in (None, "en", "nl"):
+        assert isinstance(handler_for(Capsule(content=tmp_path, lang=lang)), StaticFiles)
 
 
 async def test_rules_stand_in_front_of_files(tmp_path: Path) -> None:
@@ -37,3 +40,27 @@ async def test_rules_stand_in_front_of_files(tmp_path: Path) -> None:
     assert await handler(old) == RedirectResponse("/a.gmi?x", permanent=True)
     with pytest.raises(GoneFailure, match=r"^Sold$"):
         await handler(parse_request(b"gemini://localhost/attic.gmi", Client()))
+
+
+async def test_texts_of_the_capsule_go_before_those_of_its_language(tmp_path: Path) -> None:
+    capsule = Capsule(
+        content=tmp_path,
+        lang="de",
+        texts={Status.NOT_FOUND: "Unter {path} liegt nichts."},
+        rewrites=(Rewrite(pattern="/{name}", target="/{name}.gmi"),),
+        gone=(GoneRule(pattern="/attic"), GoneRule(pattern="/attic.gmi", text="Sold")),
+    )
+    handler = handler_for(capsule)
+    for path, answer in (
+        ("/a", Reply(Status.NOT_FOUND, "Unter /a liegt nichts.")),  # as it was asked for
+        ("/attic", Reply(Status.GONE, "das gibt es nicht mehr")),
+    ):
+        assert await handler(parse_request(f"gemini://localhost{path}".encode(), Client())) == answer
+    with pytest.raises(GoneFailure, match=r"^Sold$"):
+        await handler(parse_request(b"gemini://localhost/attic.gmi", Client()))
+
+
+def test_the_owner_is_told_in_our_words(tmp_path: Path) -> None:
+    capsule = Capsule(content=tmp_path, texts={Status.NOT_FOUND: "Gone fishing"})
+    [handler], _ = rehearse(Config(capsules=(capsule,)))
+    assert isinstance(handler, StaticFiles)

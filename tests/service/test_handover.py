@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pad19.service import shared_memory
-from pad19.service.config import Capsule, Config, Forwarder, Server
+from pad19.service.config import Config, Forwarder, Server
+from pad19.service.config_capsule import Capsule
 from pad19.service.handover import (
     MAX_REPORT,
     Alive,

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from pad19.service import sources
-from pad19.service.config import Capsule, Config
+from pad19.service.config import Config
+from pad19.service.config_capsule import Capsule
 from pad19.service.config_load import load
 from pad19.service.sources import code
 

@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from pad19.service.config import Capsule, Config, ConfigError, Limits, Log, Server
+from pad19.service.config import Config, ConfigError, Limits, Log, Server
+from pad19.service.config_capsule import Capsule
 from pad19.service.config_check import check
 from pad19.service.listen import Listen
 from pad19.service.log_writer import open_log

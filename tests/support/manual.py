@@ -9,7 +9,12 @@ from pad19.protocol.gemtext import Heading, Line, Preformatted
 ROOT = Path(__file__).parents[2]
 CAPSULE = ROOT / "capsule"
 CONTENT = CAPSULE / "content"
-PAGES = sorted(page.relative_to(CONTENT).as_posix() for page in CONTENT.rglob("*.gmi"))
+# The pages of the wiki are no part of it: anybody may write them who is let in.
+PAGES = sorted(
+    page.relative_to(CONTENT).as_posix()
+    for page in CONTENT.rglob("*.gmi")
+    if CONTENT / "wiki" not in page.parents
+)
 
 
 def text_of(page: str) -> str:

@@ -64,6 +64,7 @@ class Server:
     deadlines: Deadlines = field(default_factory=Deadlines)
     records: list[Record] = field(default_factory=list)
     presence: Presence = field(default_factory=Presence)
+    uploads: bool = False  # the handlers take Titan requests
 
     def __post_init__(self) -> None:
         hosts = {normalize_host(host) if "*" not in host else host: host for host in self.handlers}
@@ -71,7 +72,10 @@ class Server:
         self.contexts = Contexts({host: self_signed(host) for host in hosts})  # type: ignore[misc]  # a Pair has what is used of Credentials
         self.connections = Connections(
             self.contexts,
-            Router({normal: self.handlers[given] for normal, given in hosts.items()}),
+            Router(
+                {normal: self.handlers[given] for normal, given in hosts.items()},
+                hosts if self.uploads else (),
+            ),
             self.admission,
             self.deadlines,
             self.records.append,

@@ -15,7 +15,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from pad19.tls.certificate import CertificateError, Credentials, command, files, hosts_in, load, normalize
+from pad19.tls.certificate import (
+    CertificateError,
+    Credentials,
+    command,
+    files,
+    hosts_in,
+    load,
+    normalize,
+    visitors_in,
+)
+from pad19.tls.making import make, make_client
 from support.users import unprivileged
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
@@ -119,6 +129,20 @@ def test_hosts_in_a_folder(tmp_path: Path) -> None:
     assert hosts_in(tmp_path / "missing") == []
     with pytest.raises(CertificateError, match="README cannot be read"):
         hosts_in(tmp_path / "README")
+
+
+def test_visitors_in_a_folder(tmp_path: Path) -> None:
+    make("example.org", tmp_path)
+    for name in ("ada", "Eve-X", "two words"):
+        make_client(name, tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
+    for odd in ("Broken.crt", "broken.crt", "Alone.key", "alone.key", ".hidden.crt"):
+        (tmp_path / odd).touch()
+    assert hosts_in(tmp_path) == ["alone", "broken", "example.org"]
+    odd_names = ["Broken.crt", "Eve-X.crt", "ada.crt", "two words.crt"]
+    assert visitors_in(tmp_path) == [tmp_path / name for name in odd_names]
+    assert visitors_in(tmp_path / "missing") == []
+    with pytest.raises(CertificateError, match=r"ada\.crt cannot be read"):
+        visitors_in(tmp_path / "ada.crt")
 
 
 def test_what_is_loaded(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ _COMMANDS = {  # name: the module below pad19.cli that has a command of that nam
     "cert": "Show, make and renew certificates.",
     "identity": "Let people in, and keep them out.",
     "get": "Fetch a page.",
+    "put": "Upload a file.",
+    "edit": "Edit a page.",
 }
 
 
@@ -28,6 +30,20 @@ class _Commands(click.Group):
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches  # few need it
+
+            # Newer versions of click look for what was meant, but only among commands that are loaded.
+            meant = get_close_matches(args[0], _COMMANDS, 1)
+            if not meant:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {meant[0]!r}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

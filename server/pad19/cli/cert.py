@@ -6,7 +6,7 @@ The tls room is imported by the commands that need it: loading OpenSSL would slo
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,10 @@ from pad19.service.environment import expand
 from pad19.service.user_data import NoHomeFolder, user_data
 
 if TYPE_CHECKING:
+    from pad19.protocol.client import Identity
     from pad19.tls.certificate import Credentials
+
+MAX_CERTIFICATE = 1024 * 1024  # bytes
 
 _certs = click.option(
     "--certs",
@@ -39,20 +42,28 @@ def cert() -> None:
 
 
 @cert.command()
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.argument("hosts", nargs=-1, metavar="[HOST|FILE]...")
 @_certs
 def show(hosts: tuple[str, ...], certs: Path | None) -> None:
-    """Show the certificates of the hosts, or all there are."""
-    from pad19.tls.certificate import files, hosts_in, load
+    """Show the certificates of the hosts, those in files, or all there are.
 
+    A FILE may have anybody's certificate (PEM), also one of a visitor.
+    """
+    from pad19.tls.certificate import files, hosts_in, load, visitors_in
+
+    if hosts and all(map(_is_file, hosts)):  # no folder is needed
+        _for_each(hosts, _describe_file)
+        return
     folder = certs or _default_folder()
     with _one_sentence():
-        found = hosts or hosts_in(folder)
+        found = hosts or [*hosts_in(folder), *map(str, visitors_in(folder))]
     if not found:
         click.echo(f"There are no certificates in {folder}; `pad19 cert new HOST` makes one.")
 
-    def describe(host: str) -> str:
-        return _describe(host, load(*files(host, folder), host=host))
+    def describe(name: str) -> str:
+        if _is_file(name):
+            return _describe_file(name)
+        return _describe(name, load(*files(name, folder), host=name))
 
     _for_each(found, describe)
 
@@ -138,21 +149,57 @@ def _one_sentence() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+def _is_file(name: str) -> bool:
+    """Whether a file is meant, not a host: no top-level domain is called like that."""
+    return "/" in name or name.endswith((".crt", ".pem"))
+
+
+def _describe_file(name: str) -> str:
+    from pad19.tls.identity import identify_pem
+
+    try:
+        with open(name, "rb") as file:
+            found = identify_pem(file.read(MAX_CERTIFICATE))
+    except OSError as error:
+        raise click.ClickException(f"{_printable(name)} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise click.ClickException(f"{_printable(name)} has {error}") from error
+    lines = _described(found)
+    lines["subject"] = ", ".join(f"{kind}={value}" for kind, value in found.subject)
+    if problem := found.problem(datetime.now(UTC)):
+        lines["warning"] = f"{problem}, so it is answered with 62"
+    return _laid_out(_printable(name), lines)
+
+
+def _described(identity: "Identity") -> dict[str, str]:
+    """What all certificates have."""
+    days = (identity.not_after - datetime.now(UTC)).days
+    left = f"{days} days left" if days >= 0 else "expired"
+    return {
+        "certificate": identity.fingerprint,
+        "public key": identity.key_fingerprint,
+        "valid": f"{identity.not_before:%Y-%m-%d} to {identity.not_after:%Y-%m-%d} ({left})",
+    }
+
+
 def _describe(host: str, credentials: "Credentials") -> str:
     shown = display_host(host)
-    days = (credentials.not_after - datetime.now(UTC)).days
-    left = f"{days} days left" if days >= 0 else "expired"
-    lines = {
-        "certificate": credentials.fingerprint,
-        "public key": credentials.key_fingerprint,
-        "valid": f"{credentials.not_before:%Y-%m-%d} to {credentials.not_after:%Y-%m-%d} ({left})",
+    lines = _described(credentials.identity) | {
         "key": credentials.key_type + (", self-signed" if credentials.self_signed else ""),
         "names": ", ".join(credentials.hosts),  # none in a visitor's
         "files": f"{credentials.certificate_path}, {credentials.key_path}",
     }
-    text = host if shown == host else f"{host} ({shown})"
-    text += "".join(f"\n  {label:<11}  {value}" for label, value in lines.items() if value)
-    return text + "".join(f"\n  {'warning':<11}  {warning}" for warning in credentials.warnings) + "\n"
+    return _laid_out(host if shown == host else f"{host} ({shown})", lines, credentials.warnings)
+
+
+def _laid_out(title: str, lines: Mapping[str, str], warnings: Sequence[str] = ()) -> str:
+    shown = [*lines.items(), *(("warning", warning) for warning in warnings)]
+    return title + "".join(f"\n  {label:<11}  {_printable(value)}" for label, value in shown if value) + "\n"
+
+
+def _printable(text: str) -> str:
+    """What stands in a stranger's certificate must not play tricks with a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _default_folder() -> Path:

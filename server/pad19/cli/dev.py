@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import configured
+from pad19.protocol.request import DEFAULT_PORT
 from pad19.service import messages
 from pad19.service.config import Config, ConfigError, Log
 from pad19.service.config_load import resolve
+from pad19.service.listen import Listen
 from pad19.service.sockets import Unavailable
 from pad19.service.supervisor import Supervisor
 
@@ -35,7 +37,11 @@ def dev(folder: Path, **arguments: Any) -> None:
 
 
 def _resolve(folder: Path, **arguments: Any) -> Config:
-    """One worker, which is what starts fastest; always watching; a log in the terminal."""
+    """One worker, which is what starts fastest; always watching; a log in the terminal.
+
+    Where nothing is said, it listens on this machine alone: what goes wrong shows code.
+    """
     config = resolve(folder, **arguments)
-    server = replace(config.server, watch=True, workers=1)
+    listen = config.server.listen or (Listen(host="localhost", port=DEFAULT_PORT),)
+    server = replace(config.server, listen=listen, watch=True, workers=1)
     return replace(config, server=server, log=Log())

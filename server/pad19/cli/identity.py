@@ -128,6 +128,11 @@ def _fingerprint(who: str, *, key: bool) -> str:
         with open(who, "rb") as file:
             found = identify_pem(file.read(MAX_CERTIFICATE))
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and ("/" in who or "." in who):
+            raise click.ClickException(
+                f"{_printable(who)} is missing: give a fingerprint, sha256: and 64 hex digits, or the file "
+                "of a certificate"
+            ) from error
         reason = error.strerror if isinstance(error, OSError) else error
         raise click.ClickException(
             f"{_printable(who)} is neither a fingerprint, sha256: and 64 hex digits, nor the file of a "
@@ -155,6 +160,10 @@ def _parse(line: str) -> Entry | None:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise click.ClickException(
+            f"{path} is missing; `pad19 identity add NAME FINGERPRINT` makes it"
+        ) from error
     except OSError as error:
         raise click.ClickException(f"{path} cannot be read ({error.strerror})") from error
 

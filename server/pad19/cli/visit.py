@@ -5,10 +5,11 @@ said goes to standard error.
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import IO
 from urllib.parse import quote
 
 import click
@@ -56,7 +57,7 @@ class Visit:
         """
         uri, redirects = self.start, 0
         while True:
-            header = await self._exchange(uri)
+            header = await self.exchange(str(uri), at=uri)
             match header.status // 10:
                 case 2:
                     return
@@ -69,10 +70,26 @@ class Visit:
                 case _:
                     raise click.exceptions.Exit(1)
 
-    async def _exchange(self, uri: URI) -> Header:
-        host, port = uri.host or "", uri.port or DEFAULT_PORT
+    async def exchange(
+        self,
+        line: str,
+        upload: AsyncGenerator[bytes, None] | None = None,
+        *,
+        at: URI | None = None,
+        into: IO[bytes] | None = None,
+    ) -> Header:
+        """One request: show the header of its answer, and the body if that is 2x.
+
+        ``upload``: what is sent behind the line. ``at``: whose server is asked, if not that of the start.
+        ``into``: takes the body instead of standard output.
+
+        Raises:
+            click.ClickException: There was no answer, or not all of it.
+        """
+        at = at or self.start
+        host, port = at.host or "", at.port or DEFAULT_PORT
         name = f"{host}:{port}"
-        ours = self._is_start(uri)
+        ours = self._is_start(at)
         context = client_context(self.credentials if ours else None)
         via = (self.via[0], self.via[1] or port) if ours and self.via else None
         begin = trio.current_time()
@@ -82,12 +99,15 @@ class Visit:
                 connection = await connect(host, port, context, via=via)
             async with connection:
                 self._look_at(connection, host, name)
-                with _until(deadline, f"{name} sent no header within {self.timeout:g} s"):
-                    header = await connection.ask(str(uri))
+                with _until(deadline, f"{name} sent no header within {self.timeout:g} s") as scope:
+                    if upload is None:
+                        header = await connection.ask(line)
+                    else:
+                        header = await connection.upload(line, self._unhurried(upload, scope))
                 self._tell("header", f"after {_milliseconds(trio.current_time() - begin)}")
                 click.echo(str(header), err=True)
                 if header.status // 10 == 2:
-                    await self._show(connection, header, name)
+                    await self._show(connection, header, name, into)
         except ConnectFailed as error:
             raise click.ClickException(str(error)) from error
         except BadHeader as error:
@@ -126,8 +146,18 @@ class Visit:
         for note in notes:
             self._say(note)
 
-    async def _show(self, connection: Connection, header: Header, name: str) -> None:
-        output = Output(header.meta)
+    async def _unhurried(
+        self, upload: AsyncGenerator[bytes, None], scope: trio.CancelScope
+    ) -> AsyncGenerator[bytes, None]:
+        """The same chunks, each of which takes no longer than the timeout to be sent."""
+        async with aclosing(upload):
+            async for chunk in upload:
+                scope.deadline = trio.current_time() + self.timeout
+                yield chunk
+        scope.deadline = trio.current_time() + self.timeout
+
+    async def _show(self, connection: Connection, header: Header, name: str, into: IO[bytes] | None) -> None:
+        output = _Into(into) if into else Output(header.meta)
         begin, size = trio.current_time(), 0
         try:
             while data := await self._read(connection, name):
@@ -174,11 +204,27 @@ class Visit:
             click.echo(sentence, err=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Into:
+    """As `Output`, for a file."""
+
+    file: IO[bytes]
+
+    def write(self, data: bytes) -> None:
+        try:
+            self.file.write(data)
+        except OSError as error:
+            raise click.ClickException(f"the text cannot be kept ({error.strerror})") from error
+
+    def finish(self) -> None:
+        """Nothing waits for more."""
+
+
 @contextmanager
-def _until(deadline: float, otherwise: str) -> Iterator[None]:
+def _until(deadline: float, otherwise: str) -> Iterator[trio.CancelScope]:
     try:
-        with trio.fail_at(deadline):
-            yield
+        with trio.fail_at(deadline) as scope:
+            yield scope
     except trio.TooSlowError as error:
         raise click.ClickException(otherwise) from error
 

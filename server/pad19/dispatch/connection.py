@@ -18,11 +18,13 @@ from pad19.protocol.client import Client
 from pad19.protocol.failure import CertificateNotValid, Failure, SlowDown, TemporaryFailure
 from pad19.protocol.request import MAX_URI, Request, RequestReader
 from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
+from pad19.protocol.titan import receive, without_token
 from pad19.tls.context import Contexts
 from pad19.tls.errors import HandshakeFailed, Truncated
 from pad19.tls.stream import TLSStream
 
 from .admission import Admission, NoRoom
+from .incoming import Incoming
 from .presence import ClientLeft, Presence
 from .record import Record
 from .router import Router
@@ -43,6 +45,7 @@ class Deadlines:
 
     handshake: float = 10.0
     request: float = 10.0  # from the end of the handshake to CRLF
+    upload: float = 30.0  # that an upload may fall behind its lowest rate
 
 
 class Connections:
@@ -65,6 +68,7 @@ class Connections:
         self._admission = admission
         self._handshake_time = Timekeeper(deadlines.handshake)
         self._request_time = Timekeeper(deadlines.request)
+        self._upload_patience = deadlines.upload
         self._log = log
         self._trusted = trusted
         self._presence = presence or Presence()
@@ -98,6 +102,9 @@ class Connections:
         except trio.Cancelled:
             record.reason = record.reason or "server stopped"
             raise
+        except MemoryError:
+            LOGGER.error("a connection failed: there is no memory left")  # noqa: TRY400 - nobody's bug
+            record.reason = "internal error"
         except Exception:
             LOGGER.exception("a connection failed")
             record.reason = "internal error"
@@ -120,14 +127,15 @@ class Connections:
         client = Client(
             record.address, client_port, stream.server_name, record.tls_version, identity, stream.cipher
         )
+        reader = RequestReader(client)
         # Who is refused need not wait for the request to be read.
         request = (
-            await self._read_request(stream, client, record) if refusal is None else _reply(refusal, record)
+            await self._read_request(stream, reader, record) if refusal is None else _reply(refusal, record)
         )
         if request is not None:
             self._presence.arrived(client, stream.descriptor)
             try:
-                await self._answer(stream, record, request, client, port)
+                await self._answer(stream, record, request, client, port, reader.rest)
             finally:
                 self._presence.gone(client)
 
@@ -149,10 +157,9 @@ class Connections:
         return self._admission.total < BUSY or self._handshakes % TICKETS_EVERY == 0
 
     async def _read_request(
-        self, stream: TLSStream, client: Client, record: Record
+        self, stream: TLSStream, reader: RequestReader, record: Record
     ) -> Request | Reply | None:
         """The request; the answer to one that is none; or None if the client went away or is late."""
-        reader = RequestReader(client)
         waited = False
         try:
             # It often comes with the end of the handshake, and then needs no time of its own.
@@ -177,22 +184,37 @@ class Connections:
             if waited and not self._request_time.done(stream):
                 record.reason = "request timeout"
             if not record.request:
-                record.request = reader.received.decode("utf-8", "surrogateescape")
+                record.request = without_token(reader.received.decode("utf-8", "surrogateescape"))
         record.reason = record.reason or "closed before CRLF"
         return None
 
     async def _answer(
-        self, stream: TLSStream, record: Record, request: Request | Reply, client: Client, port: int | None
+        self,
+        stream: TLSStream,
+        record: Record,
+        request: Request | Reply,
+        client: Client,
+        port: int | None,
+        rest: bytes,
     ) -> None:
+        """``rest``: what has been read behind the line."""
+        incoming: Incoming | None = None
         if isinstance(request, Reply):
             response: Response = request
         else:
+            if request.scheme == "titan":
+                record.request = without_token(record.request)  # it is shown in more places than one
+                incoming = Incoming(stream, rest, record, self._upload_patience)
             try:
-                response = await self._respond(request, port)
+                response = await self._respond(request, port, incoming)
             except Failure as failure:
                 response = Reply(failure.status, str(failure))
-        # More input is to come if the line was not read to its end, or if a titan body follows it.
-        drain = isinstance(request, Reply) or request.scheme != "gemini"
+            if isinstance(response, Reply) and response.note:
+                record.reason = response.note
+        # More input is to come if the line was not read to its end, or if a body follows it.
+        drain = isinstance(request, Reply) or (
+            request.scheme != "gemini" and not (incoming is not None and incoming.is_over)
+        )
         body = response.body
         try:
             response, head = self._head(response, record)
@@ -207,11 +229,13 @@ class Connections:
                 with trio.CancelScope(shield=True):
                     await body.aclose()
 
-    async def _respond(self, request: Request, port: int | None) -> Response:
+    async def _respond(self, request: Request, port: int | None, incoming: Incoming | None) -> Response:
         handler = self._router.handler(request, port)
         certificate = request.client.certificate
         if certificate and (problem := certificate.problem(datetime.now(UTC))):
             raise CertificateNotValid(problem)
+        if incoming is not None:
+            request = receive(request, incoming.of_size)
         try:
             return await handler(request)
         except Exception as error:

@@ -96,5 +96,7 @@ class Attended:
             ClientLeft: There is nobody to answer.
             Failure: What the other one raises.
         """
+        if request.upload is not None:  # who has sent one may leave: it is there
+            return await self._handler(request)
         with self._presence.attend(request.client):
             return await self._handler(request)

@@ -78,6 +78,6 @@ class Rewriting:
 
 
 def _at(request: Request, target: str) -> Request:
-    """The same request for another path and query; the URI stays as it was sent."""
+    """The same request for another path and query; the URI stays as it was sent, and so does an upload."""
     line = f"{request.scheme}://{request.host}:{request.port}{target}".encode()
-    return replace(parse_request(line, request.client), uri=request.uri)
+    return replace(parse_request(line, request.client), uri=request.uri, upload=request.upload)

@@ -97,6 +97,18 @@ class Zone:
             f"capsule: {identity.fingerprint}"
         )
 
+    def admit_upload(self, request: Request) -> None:
+        """Let an upload pass, or not.
+
+        Raises:
+            Failure: See `admit`.
+        """
+        upload = request.upload
+        if upload and upload.edit:
+            self.admit(request.client)  # it shows what is there
+            if self.tokens:
+                return  # which cannot come along with it, only with what is uploaded then
+        self.admit(request.client, write=True, token=upload.token if upload else None)
 
     def _with_token(self, grant: Grant, client: Client, token: str | None) -> Grant:
         """Who may write, given that somebody comes with this token or with none."""
@@ -146,7 +158,10 @@ class Zones:
         if write and not zones:
             raise PermanentFailure("nobody may upload here")
         for zone in zones:
-            zone.admit(request.client, write=write)
+            if write:
+                zone.admit_upload(request)
+            else:
+                zone.admit(request.client)
 
     def covering(self, request: Request) -> list[Zone]:
         """The zones that have to let a request in. There are several if its path has several readings."""
@@ -189,11 +204,11 @@ class Guard:
         Raises:
             Failure: See `Zone.admit`; and whatever the other one raises.
         """
-        upload = request.upload
+        is_upload = request.scheme == "titan"
         for zone in self._zones.covering(request):
-            if request.scheme == "titan":
-                zone.admit(request.client, write=True, token=upload.token if upload else None)
-            if request.scheme != "titan" or (upload and upload.edit):  # who edits is shown what is there
+            if is_upload:
+                zone.admit_upload(request)
+            else:
                 zone.admit(request.client)
         return await self._inner(request)
 

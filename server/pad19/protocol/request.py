@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
+
+from pad19.store.interface import Store
 
 from . import uri as uris
 from .client import Client
 from .failure import BadRequest, NotFound
+from .upload import Upload
 
 MAX_URI = 1024  # bytes; CRLF comes on top (section "Requests")
 DEFAULT_PORT = 1965
@@ -22,11 +25,11 @@ class Request:
     ``path`` has its dot segments resolved and is percent-decoded, so a ``%2F`` in it looks like a
     separator: whoever cuts it into segments uses `segments`, where it does not.
 
-    The capsule adds the last two where routes answer. They are no part of what was asked, and may
-    hold secrets: neither is shown or compared.
+    The capsule adds ``settings`` and ``store`` where routes answer. They are no part of what was asked, and
+    may hold secrets: neither is shown or compared.
     """
 
-    uri: str  # as sent
+    uri: str  # as sent, but for the parameters of Titan
     scheme: str  # lower case
     host: str  # as normalize_host() has it
     port: int
@@ -36,7 +39,8 @@ class Request:
     raw_query: str | None
     client: Client
     settings: Mapping[str, Any] = field(default_factory=lambda: _NO_SETTINGS, repr=False, compare=False)
-    store: Any = field(default=None, repr=False, compare=False)  # the capsule's key-value store
+    store: Store = field(default=cast("Store", None), repr=False, compare=False)  # the capsule's
+    upload: Upload | None = None  # of a Titan request
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -52,6 +56,7 @@ class RequestReader:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._line = b""
+        self.rest = b""  # what came behind the line: of a Titan request, the first bytes of the body
 
     @property
     def received(self) -> bytes:
@@ -61,8 +66,6 @@ class RequestReader:
     def receive(self, data: bytes) -> Request | None:
         """Take the next bytes; ``b""`` means the client closed. None: incomplete.
 
-        Whatever follows the first CRLF is ignored.
-
         Raises:
             BadRequest: The line is too long, cut short, or not a URI that may be requested.
             NotFound: The path can name nothing: above the root, or not UTF-8.
@@ -70,7 +73,7 @@ class RequestReader:
         if not data:
             raise BadRequest("closed before CRLF")
         self._line += data
-        line, crlf, _ = self._line.partition(b"\r\n")
+        line, crlf, self.rest = self._line.partition(b"\r\n")
         # A client that never sends CRLF must not make us buffer without end. Its CR may be here.
         if len(line) > MAX_URI + (not crlf):
             self._line = line[: MAX_URI + 1]
@@ -88,9 +91,9 @@ def parse_request(line: bytes, client: Client) -> Request:
         BadRequest: It is not an absolute URI with a host, or holds userinfo or a fragment.
         NotFound: The path can name nothing: above the root, or not UTF-8.
     """
-    # An answer to a prompt is nobody's business later on, so it is not remembered.
-    parts = _take_apart(line) if b"?" in line else _remembered(line)
-    return Request(*parts, client)
+    # Neither an answer to a prompt nor a token is anybody's business later on, so they are not remembered.
+    parts = _take_apart(line) if b"?" in line or b";" in line else _remembered(line)
+    return Request(*parts, client, _NO_SETTINGS)  # a default that is made would cost more
 
 
 _Parts = tuple[str, str, str, int, str, str, str | None, str | None]

@@ -113,6 +113,7 @@ class Reply:
     status: Status
     meta: str
     body: Body = b""
+    note: str = ""  # for the log: what visitors do not learn from status and meta
 
 
 Response = Input | SensitiveInput | Success | Redirect | Reply

@@ -1,12 +1,17 @@
 """A module that cannot be mounted, and what to tell about it."""
 
+import inspect
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pad19
+
 from .frames import Frame, format_whole, frames_of, summary_of
 from .interface import RouteError
 from .naming import is_private, plain
+from .table import Routes
 
 MAX_PART = 500  # characters of a message
 
@@ -43,6 +48,8 @@ class BrokenModule:
         """What to do about it, where that is known."""
         if isinstance(self.error, SystemExit):
             return "let it only declare what there is"
+        if meant := _meant(self.summary):
+            return f"write {meant}"
         name = self.error.name if isinstance(self.error, ModuleNotFoundError) else None
         if not name:
             return None
@@ -64,3 +71,23 @@ class BrokenModule:
         frames = frames_of(self.error)
         any_place = frames[0] if frames and self.mount else None
         return next((frame for frame in frames if frame.is_own), any_place)
+
+
+_MISSPELT = re.compile(
+    r"cannot import name '(?P<name>\w+)' from 'pad19'"
+    r"|Routes\.(?P<method>\w+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'"
+)
+
+
+def _meant(summary: str) -> str | None:
+    """What is nearly called like something that pad19 has. Newer Pythons say some of it themselves."""
+    found = _MISSPELT.search(summary)
+    if found is None or "Did you mean" in summary:
+        return None
+    from difflib import get_close_matches  # few need it
+
+    if found["name"]:
+        known = pad19.__all__
+    else:
+        known = [*inspect.signature(getattr(Routes, found["method"])).parameters]
+    return next(iter(get_close_matches(found["name"] or found["argument"], known, 1)), None)

@@ -14,7 +14,7 @@ from pad19.protocol.response import Reply, Response, Stream, Success
 from .output import RUNNING, Running, Speaker
 from .rate import RateLimit
 from .results import Results, close
-from .signature import name_of, runs_on_loop
+from .signature import located, runs_on_loop
 from .table import Route
 
 
@@ -24,6 +24,7 @@ class Call:
     def __init__(self, route: Route, results: Results) -> None:
         self.route = route
         self.name = str(route)
+        self.place = f"route {route.pattern.text}, {located(route.handler)}"
         self._speaker = Speaker.of(route.handler)
         self._function: Any = route.handler
         self._on_loop = runs_on_loop(route.handler)
@@ -66,7 +67,7 @@ class Call:
 
         try:
             result = await middleware(request, call_next)
-            where = f"around {self.name}, {name_of(middleware)}"
+            where = f"around {self.name}, {located(middleware)}"
             response = await self._results.to_response(where, result, request)
         except BaseException:
             for stream in streams:
@@ -85,7 +86,7 @@ class Call:
             )
         if inspect.isawaitable(result):
             result = await result
-        return await self._results.to_response(self.name, result, request)
+        return await self._results.to_response(self.place, result, request)
 
 
 def _boxed(function: Any, request: Request, captures: Mapping[str, Any]) -> tuple[object]:

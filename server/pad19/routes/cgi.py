@@ -12,6 +12,7 @@ from pad19.protocol.response import MAX_META, Redirect, Response
 from pad19.protocol.uri import percent_encode
 
 from .cgi_environment import Gateway, Mount, join, variables
+from .cgi_input import received
 from .cgi_output import respond
 from .cgi_process import Programs
 from .cgi_scripts import Script, Scripts
@@ -39,7 +40,8 @@ class CGI:
             NotFound: There is no script that may be run.
             CGIError: It failed before the whole header was there.
             ServerUnavailable: Too many programs are running.
-            BadRequest: The URI of a folder, with the slash that it lacks, is too long to be sent.
+            BadRequest: The URI of a folder, with the slash that it lacks, is too long to be sent; or an
+                upload is broken.
             TemporaryFailure: The disk failed.
         """
         segments = self._mount.below(request)
@@ -52,9 +54,12 @@ class CGI:
             raise NotFound
         if script.is_index and script.depth == len(segments):
             return _add_slash(request)
-        return await respond(
-            await self._programs.start(script.path, self._variables(request, script, segments))
-        )
+        found = self._variables(request, script, segments)
+        if request.upload is None or request.upload.edit:
+            return await respond(await self._programs.start(script.path, found))
+        async with received(request.upload) as body:
+            program = await self._programs.start(script.path, found, body)
+        return await respond(program)
 
     def _variables(self, request: Request, script: Script, segments: tuple[str, ...]) -> dict[str, str]:
         script_name = join(self._mount.names + segments[: script.depth])

@@ -11,6 +11,9 @@ they contradict each other:
   take for a certificate.
 - ``REQUEST_METHOD`` is ``GET`` (gmid): libraries for CGI parse the query for no other one.
 - ``PATH_INFO`` starts with ``/`` or is empty. ``REMOTE_ADDR`` has no port.
+- Of uploads only GmCapsule tells. ``GEMINI_URL`` and ``GEMINI_URL_PATH`` are ``TITAN_URL`` and
+  ``TITAN_URL_PATH`` then; ``CONTENT_LENGTH``, ``CONTENT_TYPE`` and ``TITAN_TOKEN`` are absent otherwise, and
+  ``TITAN_EDIT`` is ``1`` if the text is wanted that is to be edited. The method is ``PUT``.
 """
 
 import base64
@@ -23,6 +26,7 @@ from typing import Literal
 from pad19.protocol.client import Identity
 from pad19.protocol.failure import NotFound
 from pad19.protocol.request import Request
+from pad19.protocol.upload import Upload
 
 ClientHash = Literal["hex", "jetforce"]
 
@@ -76,10 +80,11 @@ def variables(
     ``script_name`` and ``path_info`` together are the request's path. No value holds a NUL.
     """
     client = request.client
+    scheme = request.scheme.upper()
     found = {
         "GATEWAY_INTERFACE": "CGI/1.1",
-        "GEMINI_URL": request.uri,
-        "GEMINI_URL_PATH": request.raw_path,
+        f"{scheme}_URL": request.uri,
+        f"{scheme}_URL_PATH": request.raw_path,
         "GEMINI_DOCUMENT_ROOT": str(gateway.document_root),
         "SCRIPT_NAME": script_name,
         "PATH_INFO": path_info,
@@ -92,7 +97,7 @@ def variables(
         "SERVER_NAME": request.host,
         "HOSTNAME": request.host,
         "SERVER_PORT": str(request.port),
-        "SERVER_PROTOCOL": "GEMINI",
+        "SERVER_PROTOCOL": scheme,
         "SERVER_SOFTWARE": _software(),
         "TLS_VERSION": client.tls_version,
         "TLS_CIPHER": client.cipher,
@@ -106,10 +111,23 @@ def variables(
             found["GEMINI_SEARCH_STRING"] = request.query
     if script is not None:
         found["GEMINI_SCRIPT_FILENAME"] = found["SCRIPT_PATH"] = script
+    if request.upload is not None:
+        found |= _of_upload(request.upload)
     if client.certificate:
         found |= _of_certificate(client.certificate, gateway.client_hash, now)
     # A query may hold %00. What is behind a NUL would be lost, or become a variable of its own.
     return {name: value.replace("\0", "\N{REPLACEMENT CHARACTER}") for name, value in found.items()}
+
+
+def _of_upload(upload: Upload) -> dict[str, str]:
+    if upload.edit:
+        return {"TITAN_EDIT": "1"}
+    return {
+        "REQUEST_METHOD": "PUT",
+        "CONTENT_LENGTH": str(upload.size),
+        "CONTENT_TYPE": upload.mime,
+        "TITAN_TOKEN": upload.token or "",
+    }
 
 
 def _of_certificate(identity: Identity, client_hash: ClientHash, now: datetime) -> dict[str, str]:

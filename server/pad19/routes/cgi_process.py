@@ -69,8 +69,12 @@ class Programs:
             task_status.started()
             await trio.sleep_forever()
 
-    async def start(self, path: str, variables: Mapping[str, str]) -> "Program":
-        """Run the file ``path`` (absolute) in its folder, without input. The caller closes the result.
+    async def start(
+        self, path: str, variables: Mapping[str, str], stdin: int = subprocess.DEVNULL
+    ) -> "Program":
+        """Run the file ``path`` (absolute) in its folder. The caller closes the result.
+
+        ``stdin``: a descriptor, which stays the caller's; without one there is no input.
 
         Raises:
             ServerUnavailable: Too many run already and none of them ends, or the system has no room. It
@@ -79,18 +83,20 @@ class Programs:
         """
         if self._nursery is None:
             raise RuntimeError("Programs.run() is not running")
-        program: Program = await self._nursery.start(self._run, path, self._environment | {**variables})
+        program: Program = await self._nursery.start(
+            self._run, path, self._environment | {**variables}, stdin
+        )
         return program
 
     async def _run(
-        self, path: str, variables: Mapping[str, str], *, task_status: trio.TaskStatus["Program"]
+        self, path: str, variables: Mapping[str, str], stdin: int, *, task_status: trio.TaskStatus["Program"]
     ) -> None:
         with trio.move_on_after(QUEUE) as queue:
             await self._slots.acquire()
         if queue.cancelled_caught:
             raise ServerUnavailable("too many programs are running, try again")
         try:
-            process = await _open(path, variables, self._limits)
+            process = await _open(path, variables, self._limits, stdin)
             program = Program(process, path, self._limits.timeout)
             task_status.started(program)
             await program.watch()
@@ -231,14 +237,14 @@ class Program:
         LOGGER.warning("%s: %s", self.name, _shown(text))
 
 
-async def _open(path: str, variables: Mapping[str, str], limits: Limits) -> trio.Process:
+async def _open(path: str, variables: Mapping[str, str], limits: Limits, stdin: int) -> trio.Process:
     encoded = {
         os.fsencode(name): value.encode("utf-8", "surrogateescape") for name, value in variables.items()
     }
     try:
         return await trio.lowlevel.open_process(
             _command(path, limits),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=os.path.dirname(path),  # noqa: PTH120 - the path is a string

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pad19.protocol.gemtext import Gemtext
 from pad19.protocol.request import Request
-from pad19.protocol.response import Success
+from pad19.protocol.response import Reply
+from pad19.protocol.status import Status
 
 from .broken import BrokenModule
 from .frames import Frame, frames_of, summary_of
@@ -20,20 +21,21 @@ from .naming import plain
 from .output import RUNNING
 from .table import Routes
 
+NOTE = "error page"  # for the log, where a status of 20 looks as if all were well
 MAX_ERRORS = 8
 MAX_OWN = 8  # places in the author's files, of one exception
 MAX_FOREIGN = 12  # places in libraries
 MAX_TEXT = 2000  # characters of a message
 
 
-def answer(request: Request, error: BaseException, error_id: str) -> Success:
+def answer(request: Request, error: BaseException, error_id: str) -> Reply:
     """The page of an exception that a route raised; to be the ``on_error`` of `Mounted`."""
     page = Gemtext()
     for number, (relation, inner, frames) in enumerate(_related(error)):
         _show_error(page, f"{relation}{_text(summary_of(inner))}", level=2 if number else 1)
         _show_frames(page, frames)
     _show_request(page, request)
-    return _success(page.text().text(f"The log has it as error {error_id}."))
+    return _reply(page.text().text(f"The log has it as error {error_id}."))
 
 
 def routes_instead(module: BrokenModule) -> Routes:
@@ -47,11 +49,11 @@ def routes_instead(module: BrokenModule) -> Routes:
             if module.hint:
                 page.text(plain(f"To mend it: {module.hint}."))
         _show_frames(page, frames)
-    response = _success(page)
+    response = _reply(page)
     routes = Routes()
 
     @routes.gemini("/{rest:path}")
-    async def show(request: Request, rest: str) -> Success:
+    async def show(request: Request, rest: str) -> Reply:
         return response
 
     return routes
@@ -142,5 +144,5 @@ def _text(text: str) -> str:
     return "\n".join(map(plain, text[:MAX_TEXT].split("\n")))
 
 
-def _success(page: Gemtext) -> Success:
-    return Success(str(page).encode())
+def _reply(page: Gemtext) -> Reply:
+    return Reply(Status.SUCCESS, "text/gemini", str(page).encode(), NOTE)

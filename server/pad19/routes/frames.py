@@ -51,7 +51,7 @@ def frames_of(error: BaseException) -> list[Frame]:
     trace = traceback.walk_tb(error.__traceback__)
     stack = traceback.StackSummary.extract(trace, limit=-MAX_FRAMES, lookup_lines=False)
     frames = [Frame(each.filename, each.lineno or 0, each.name) for each in reversed(stack)]
-    frames = [frame for frame in frames if not _is_hidden(frame.file)]
+    frames = [frame for frame in frames if not is_hidden(frame.file)]
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         frames.insert(0, Frame(error.filename, error.lineno, "<module>"))  # nothing in there ran
     return [*dict.fromkeys(frames)]
@@ -60,7 +60,7 @@ def frames_of(error: BaseException) -> list[Frame]:
 def format_whole(error: BaseException) -> str:
     """The traceback as Python shows it, from where a module begins."""
     trace = error.__traceback__
-    while trace is not None and _is_hidden(trace.tb_frame.f_code.co_filename):
+    while trace is not None and is_hidden(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(error), error, trace))
 
@@ -73,7 +73,7 @@ def summary_of(error: BaseException) -> str:
 
 
 @cache
-def _is_hidden(file: str) -> bool:
+def is_hidden(file: str) -> bool:
     """Whether it is pad19's, or stands between an import and what is imported: that tells nobody anything."""
     return (
         file.startswith("<frozen importlib")

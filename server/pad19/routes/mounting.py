@@ -23,7 +23,7 @@ from pad19.store.interface import Store
 from .call import Call
 from .interface import Capsule, RouteError
 from .lifespan import living
-from .results import Results, ServeFile
+from .results import Results, ServeFile, page_type
 from .table import TITAN, TITAN_EDIT, Routes, declared
 from .taking import Unhurried
 
@@ -58,6 +58,7 @@ class Mounted:
         state: Path = Path("state"),
         serve_file: ServeFile | None = None,
         threads: trio.CapacityLimiter | None = None,
+        lang: str | None = None,
         on_error: OnError | None = None,
         attend: Attend = nullcontext,
     ) -> None:
@@ -72,6 +73,7 @@ class Mounted:
             state: For `Capsule.state`.
             serve_file: Answers with the file of a Path that a route returns.
             threads: The pool for functions that are no ``async def``.
+            lang: What the pages are written in that routes return as text: language tags, such as "en".
             on_error: Answers when a route fails, after the log was told.
             attend: Cancels what a route does within when the client leaves, and raises then.
 
@@ -85,7 +87,7 @@ class Mounted:
         self._background = everything.background
         self._on_error = on_error
         self._attend = attend
-        results = Results(threads or trio.CapacityLimiter(THREADS), serve_file)
+        results = Results(threads or trio.CapacityLimiter(THREADS), serve_file, page_type(lang))
         self._tables: dict[str, PatternTable[Call]] = {}  # by scheme
         added: dict[tuple[str, str], Call] = {}
         for route in everything.routes:
@@ -94,7 +96,10 @@ class Mounted:
                 self._tables.setdefault(route.scheme, PatternTable()).add(route.pattern, call)
             except ValueError as error:
                 other = added[route.scheme, str(error)]
-                raise RouteError(f"{call.name} cannot be told apart from {other.name}") from None
+                raise RouteError(
+                    f"{call.place} cannot be told apart from {other.place}: change the pattern of one of "
+                    "them, or remove it"
+                ) from None
             added[route.scheme, route.pattern.text] = call
 
     @property

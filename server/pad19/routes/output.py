@@ -3,25 +3,33 @@
 A call notes who is `Running` in a context variable, which the threads and tasks that a route starts
 inherit. `RouteOutput` takes the place of standard output, which belongs to the access log, and
 `RouteNames` sees to what is logged. Neither ever raises: no route fails because it prints.
+
+Python only warns of a forgotten ``await``, while visitors get an answer as if all were well:
+`log_missing_awaits` says what is missing, and where.
 """
 
 import inspect
 import io
 import logging
+import re
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from itertools import islice
 from types import FrameType, MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from pad19.protocol.request import Request
 
+from .frames import is_hidden
 from .naming import is_private, plain
 from .signature import name_of
+
+LOGGER = logging.getLogger("pad19.routes")
 
 MAX_LINE = 2000  # characters of a line that are logged
 _DEPTH = 20  # frames, at most, from print() to a module of a routes folder
@@ -137,6 +145,39 @@ class RouteNames(logging.Filter):
             record.msg = f"{prefix}: {record.msg}"
             record.route = name  # other handlers may have this filter too
         return True
+
+
+_NEVER_AWAITED = re.compile(r"coroutine '(.+)' was never awaited")
+
+
+def log_missing_awaits() -> None:
+    """Log each call of an ``async def`` function without ``await``; other warnings are shown as before."""
+    warnings.filterwarnings("always", _NEVER_AWAITED.pattern, RuntimeWarning)
+    shown_before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        found = _NEVER_AWAITED.fullmatch(str(message))
+        if found is None:
+            shown_before(message, category, filename, lineno, file, line)
+            return
+        running = RUNNING.get()
+        # Python tells where it noticed. What was kept in a variable, it notices when the function has ended.
+        place = "" if is_hidden(filename) else f" at {plain(filename)}, line {lineno}"
+        LOGGER.warning(
+            "%s: await is missing%s: %s() was called, but has done nothing",
+            running.speaker.name if running else "routes",
+            place,
+            plain(found[1]),
+        )
+
+    warnings.showwarning = show
 
 
 _telling = threading.local()

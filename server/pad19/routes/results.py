@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from pad19.protocol.failure import Failure
 from pad19.protocol.gemtext import Gemtext
 from pad19.protocol.request import Request
 from pad19.protocol.response import Input, Redirect, Reply, Response, SensitiveInput, Stream, Success, header
@@ -21,7 +22,7 @@ ServeFile = Callable[[Path, Request], Awaitable[Response]]
 
 _EXPECTED = (
     "return str, Gemtext, Success, Path, Input, SensitiveInput, Redirect, or for a stream what can be "
-    "iterated; raise a Failure"
+    "iterated; raise a failure such as NotFound"
 )
 
 
@@ -31,9 +32,12 @@ class Results:
 
     threads: trio.CapacityLimiter  # for streams that are iterated there
     serve_file: ServeFile | None = None
+    page_type: str = "text/gemini"  # of text, Gemtext and streams of text
 
     async def to_response(self, route: str, result: object, request: Request) -> Response:
-        """Make a response that can be sent; a stream is started. ``route`` is for messages.
+        """Make a response that can be sent; a stream is started.
+
+        ``route``: what it is called in messages, and where it stands.
 
         Raises:
             TypeError: It is nothing that a route can return.
@@ -54,9 +58,9 @@ class Results:
     async def _convert(self, route: str, result: Any, request: Request) -> Response:
         match result:
             case str():
-                return Success(result.encode())
+                return Success(result.encode(), self.page_type)
             case Gemtext():
-                return Success(str(result).encode())
+                return Success(str(result).encode(), self.page_type)
             case Success() | Reply():
                 return _with_body(route, result)
             case Input() | SensitiveInput() | Redirect():
@@ -66,8 +70,17 @@ class Results:
                     raise TypeError(f"{route} returned a Path, but it is mounted without a folder of files")
                 return await self.serve_file(result, request)
             case AsyncIterable() | Iterator():
-                return Success(Streamed(result))
-        raise TypeError(f"{route} returned {reprlib.repr(result)}: {_EXPECTED}")
+                return Success(Streamed(result), self.page_type)
+        raise TypeError(f"{route} returned {reprlib.repr(result)}: {_mend(result)}")
+
+
+def page_type(lang: str | None) -> str:
+    """The type of pages in a language: ``text/gemini; lang=en``. ``lang``: tags as in ``capsule.lang``."""
+    if lang is None:
+        return "text/gemini"
+    tags = lang.replace(" ", "")
+    # A comma needs quotes (gemtext specification, section "Parameters").
+    return f'text/gemini; lang="{tags}"' if "," in tags else f"text/gemini; lang={tags}"
 
 
 async def close(body: bytes | Stream) -> None:
@@ -75,6 +88,12 @@ async def close(body: bytes | Stream) -> None:
     if not isinstance(body, bytes):
         with trio.CancelScope(shield=True):
             await body.aclose()
+
+
+def _mend(result: object) -> str:
+    if isinstance(result, Failure) or (isinstance(result, type) and issubclass(result, Failure)):
+        return "raise it"
+    return f"is a return missing? {_EXPECTED}" if result is None else _EXPECTED
 
 
 def _with_body(route: str, response: Success | Reply) -> Success | Reply:

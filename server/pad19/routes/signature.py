@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any
 
 from pad19.protocol.pattern import Capture, Pattern
@@ -12,13 +13,22 @@ _BUILT_IN: Mapping[str, type] = {"int": int, "str": str, "path": str}  # by kind
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """``guestbook.sign``, and the line where that is to be found."""
+    """``guestbook.sign (line 12)``: the line is where that is to be found."""
+    name, code = _named(function)
+    return f"{name} (line {code.co_firstlineno})" if code else name
+
+
+def located(function: Callable[..., object]) -> str:
+    """The same with its file: ``guestbook.sign (/srv/capsule/routes/guestbook.py, line 12)``."""
+    name, code = _named(function)
+    return f"{name} ({plain(code.co_filename)}, line {code.co_firstlineno})" if code else name
+
+
+def _named(function: Callable[..., object]) -> tuple[str, CodeType | None]:
     inner: Any = inspect.unwrap(function)
     inner = getattr(inner, "func", inner)  # of a functools.partial
     name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
-    code = getattr(inner, "__code__", None)
-    line = f" (line {code.co_firstlineno})" if code else ""
-    return plain(f"{getattr(inner, '__module__', '?')}.{name}{line}")
+    return plain(f"{getattr(inner, '__module__', '?')}.{name}"), getattr(inner, "__code__", None)
 
 
 def runs_on_loop(function: Callable[..., object]) -> bool:

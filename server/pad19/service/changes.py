@@ -16,6 +16,11 @@ class Changes:
         self._known: Signatures = {}
         self.watcher = watcher or Watcher()
 
+    @property
+    def matter(self) -> bool:
+        """Whether the configuration that is served wants them noticed."""
+        return self._config is not None and self._config.server.watch
+
     def reading(self) -> None:
         """All is about to be read, whatever comes of it: its present state is no news later on."""
         paths = sources(self._config)[0] if self._config else set()
@@ -40,13 +45,13 @@ class Changes:
 
     def are_there(self) -> bool:
         """Whether it is worth reading again."""
-        if self._config is None or not self._config.server.watch:
+        if self._config is None or not self.matter:
             return False
         paths, _ = sources(self._config)
         return signatures(paths | self._known.keys()) != self._known
 
     def _watch(self) -> None:
-        if self._config is None or not self._config.server.watch:
+        if self._config is None or not self.matter:
             self.watcher.look_at((), ())
             return
         _, folders = sources(self._config)

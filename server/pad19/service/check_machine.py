@@ -12,7 +12,8 @@ from pad19.tls.certificate import CertificateError, Credentials, files, load
 from pad19.tls.client import ConnectFailed, connect
 from pad19.tls.context import client_context
 
-from .config import Capsule, Config, ConfigError, Forwarder
+from .config import Config, ConfigError, Forwarder
+from .config_capsule import Capsule
 from .config_read import shown_path
 from .hosts import default_host
 from .listen import Listen

@@ -8,42 +8,25 @@ file into the field's value. Checks that look at several keys are in `config_che
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from .config_capsule import Capsule
 from .config_values import (
-    EXAMPLE_FINGERPRINT,
-    TAG,
     Address,
     Count,
-    FileName,
     FilePath,
-    Fingerprints,
-    Host,
     Line,
-    Mimetype,
     Network,
     OneOrMore,
-    PathPattern,
-    PersonName,
-    Prefix,
     Rate,
     Reads,
-    RoutesName,
     Seconds,
-    SettingName,
-    Suffix,
     Switch,
-    Unwanted,
-    Upstream,
     VariableName,
-    Visitors,
     read_glob,
-    read_inner_path,
     read_log_target,
-    read_target,
-    read_zone_path,
 )
 from .listen import Listen
 
@@ -90,6 +73,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     rate: Rate | None = None  # of new connections per address; None: no limit
     handshake_s: Seconds = 10.0
     request_s: Seconds = 10.0
+    upload_s: Annotated[Seconds, Meta(examples=[30])] = 30.0  # beside a second for each 4 KiB
     stall_s: Annotated[Seconds, Meta(examples=[30])] = 30.0
     grace_s: Annotated[
         float, Meta(ge=0, le=86_400, description="0 seconds or more (and at most a day)", examples=[30])
@@ -112,174 +96,6 @@ class Log(Struct, frozen=True, kw_only=True):
         Literal["full", "truncated", "off"],
         Meta(description='"full", "truncated" or "off"', examples=["truncated"]),
     ] = "truncated"
-
-
-class Redirect(Struct, frozen=True, kw_only=True):
-    """``[[capsule.redirect]]``: paths that have moved."""
-
-    pattern: PathPattern = field(name="from")
-    target: Annotated[
-        str,
-        Meta(description="a path or a gemini:// URI", examples=["/new/{rest}"]),
-        Reads(read_target),
-    ] = field(name="to")
-    permanent: Switch = False
-
-
-class Rewrite(Struct, frozen=True, kw_only=True):
-    """``[[capsule.rewrite]]``: paths that are answered as if another one had been asked for."""
-
-    pattern: PathPattern = field(name="from")
-    target: Annotated[str, Meta(description="a path", examples=["/new/{rest}"]), Reads(read_inner_path)] = (
-        field(name="to")
-    )
-
-
-class Gone(Struct, frozen=True, kw_only=True):
-    """``[[capsule.gone]]``: paths that will not come back."""
-
-    pattern: PathPattern = field(name="from")
-    text: Annotated[
-        str,
-        Meta(
-            pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)",
-            max_length=500,
-            description="a line of at most 500 characters",
-            examples=["This was a long time ago."],
-        ),
-    ] = ""  # then the client is told "gone"
-
-
-class Zone(Struct, frozen=True, kw_only=True):
-    """``[[capsule.zone]]``: who may read below a path, and who may upload there."""
-
-    path: Annotated[str, Meta(description="a path", examples=["/members/"]), Reads(read_zone_path)]
-    allow: Visitors  # who may read; empty: nobody
-    write: Visitors = ()  # who may upload
-    deny: Unwanted = ()  # who may do neither, whatever the other two say
-
-
-class Proxy(Struct, frozen=True, kw_only=True):
-    """``[[capsule.proxy]]``: paths that another Gemini server answers."""
-
-    path: Annotated[Prefix, Meta(examples=["/astro/"])]
-    to: Upstream
-    host: Annotated[Literal["to", "keep"], Meta(description='"to" or "keep"', examples=["keep"])] = "to"
-    pin: Annotated[
-        Fingerprints, Meta(examples=[[EXAMPLE_FINGERPRINT]])
-    ] = ()  # none: as it was the first time
-    certificate: Annotated[FilePath, Meta(examples=["proxy.crt"])] | None = None  # with key, or neither
-    key: Annotated[FilePath, Meta(examples=["proxy.key"])] | None = None
-    proxy_protocol: Switch = False  # tell who asks, by version 2 of it
-    trust_eof: Switch = False  # take an end without close_notify for the end
-    connections: Annotated[Count, Meta(examples=[64])] = 64  # at once, in each worker
-    connect_s: Seconds = 10.0
-    header_s: Annotated[Seconds, Meta(examples=[30])] = 30.0
-    stall_s: Annotated[Seconds, Meta(examples=[30])] = 30.0
-
-
-class Capsule(Struct, frozen=True, kw_only=True):
-    """``[[capsule]]``: what is served, and under which names."""
-
-    hosts: Annotated[
-        tuple[Host, ...], Meta(min_length=1, description="a list of hosts", examples=[["example.org"]])
-    ] = ("localhost",)  # as normalize_host() has them, without a trailing dot; "*." for one label more
-    content: Annotated[FilePath, Meta(examples=["content"])] = Path("content")
-    lang: (
-        Annotated[
-            str,
-            Meta(
-                pattern=rf"^{TAG}(?:,{TAG})*$(?!\n)",
-                max_length=200,
-                description="language tags with commas between them",
-                examples=["en"],
-            ),
-        ]
-        | None
-    ) = None
-    charset: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^[A-Za-z0-9][A-Za-z0-9._+\-]{0,39}$(?!\n)",  # RFC 2978: 40 characters at most
-                description="the name of a charset",
-                examples=["iso-8859-1"],
-            ),
-        ]
-        | None
-    ) = None
-    index: Annotated[
-        tuple[FileName, ...], Meta(description="a list of file names", examples=[["index.gmi"]])
-    ] = ("index.gmi", "index.gemini")
-    listing: Switch = False
-    hidden: Switch = False  # serve dotfiles; never .meta
-    mimetypes: Annotated[
-        dict[Suffix, Mimetype],
-        Meta(description="a table of file endings and MIME types", examples=[{".foo": "text/x-foo"}]),
-    ] = field(default_factory=dict)
-    routes: Annotated[FilePath, Meta(examples=["routes"])] | None = None
-    mount: Annotated[
-        dict[Prefix, RoutesName],
-        Meta(description="a table of paths and routes", examples=[{"/wiki/": "package.module:routes"}]),
-    ] = field(default_factory=dict)
-    settings: Annotated[
-        dict[SettingName, Any],
-        Meta(description="a table of whatever routes want", examples=[{"title": "A capsule"}]),
-    ] = field(default_factory=dict)
-    cgi: Annotated[
-        dict[Prefix, FilePath],
-        Meta(description="a table of paths and folders", examples=[{"/cgi-bin/": "cgi-bin"}]),
-    ] = field(default_factory=dict)
-    scgi: Annotated[
-        dict[Prefix, Address],
-        Meta(description="a table of paths and addresses", examples=[{"/app/": "unix:/run/app.sock"}]),
-    ] = field(default_factory=dict)
-    proxies: Annotated[
-        tuple[Proxy, ...],
-        Meta(
-            description="a [[capsule.proxy]] section or several",
-            examples=[[{"path": "/astro/", "to": "gemini://127.0.0.1:1966/"}]],
-        ),
-    ] = field(name="proxy", default=())
-    client_hash: Annotated[
-        Literal["hex", "jetforce"], Meta(description='"hex" or "jetforce"', examples=["hex"])
-    ] = "hex"  # the form of TLS_CLIENT_HASH
-    certificate: Annotated[FilePath, Meta(examples=["fullchain.pem"])] | None = None  # with key, or neither
-    key: Annotated[FilePath, Meta(examples=["privkey.pem"])] | None = None
-    people: Annotated[
-        dict[PersonName, Fingerprints],
-        Meta(
-            description="a table of names and fingerprints",
-            examples=[{"ada": EXAMPLE_FINGERPRINT.removeprefix("sha256:")}],  # short enough for a message
-        ),
-    ] = field(default_factory=dict)
-    redirects: Annotated[
-        tuple[Redirect, ...],
-        Meta(
-            description="a [[capsule.redirect]] section or several",
-            examples=[[{"from": "/old/{rest:path}", "to": "/new/{rest}"}]],
-        ),
-    ] = field(name="redirect", default=())
-    rewrites: Annotated[
-        tuple[Rewrite, ...],
-        Meta(
-            description="a [[capsule.rewrite]] section or several",
-            examples=[[{"from": "/about", "to": "/about.gmi"}]],
-        ),
-    ] = field(name="rewrite", default=())
-    gone: Annotated[
-        tuple[Gone, ...],
-        Meta(
-            description="a [[capsule.gone]] section or several", examples=[[{"from": "/attic/{rest:path}"}]]
-        ),
-    ] = ()
-    zones: Annotated[
-        tuple[Zone, ...],
-        Meta(
-            description="a [[capsule.zone]] section or several",
-            examples=[[{"path": "/members/", "allow": "any"}]],
-        ),
-    ] = field(name="zone", default=())
 
 
 class Forwarder(Struct, frozen=True, kw_only=True):

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pad19.content.mimetype import MimeTypes
+from pad19.dispatch.tokens import MIN_LENGTH
 from pad19.dispatch.zones import parse_path
 
-from .config import Capsule, Config
+from .config import Config
+from .config_capsule import Capsule
 from .config_paths import Problem, check_paths
 from .config_read import shown, shown_path
-from .config_values import Who
+from .config_values import Token, Who
 
 
 def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
@@ -42,6 +44,7 @@ def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
         yield from check_paths(key, capsule)
         yield from _zones(key, capsule)
         yield from _programs(key, capsule)
+        yield from _uploads(key, capsule, config)
     yield from _served_secrets(config)
 
 
@@ -133,6 +136,44 @@ def _zones(key: str, capsule: Capsule) -> Iterator[Problem]:
             yield place, f"is {shown_path(Path(f'{who.kind}:{who.value}'))}, which is missing: {mend}"
 
 
+def _uploads(key: str, capsule: Capsule, config: Config) -> Iterator[Problem]:
+    """What is uploaded must not become code, and not be where everybody is served what has a dotted name."""
+    for place, token in _tokens(key, capsule):
+        if token.kind == "file" and _is_missing(Path(token.value)):
+            yield place, f"is {shown_path(Path(f'file:{token.value}'))}, which is missing: make it"
+        elif token.kind == "text" and len(token.value) < MIN_LENGTH:  # which nobody else need read
+            yield place, f"has less than {MIN_LENGTH} characters: write a longer one"
+    if capsule.titan is None:
+        return
+    for number, other in enumerate(config.capsules, 1):
+        if other.hidden and (
+            _inside(other.content, capsule.content) or _inside(capsule.content, other.content)
+        ):
+            yield (
+                f"capsule[{number}].hidden",
+                f"is true, which would publish previous versions of what is uploaded by {key}.titan: "
+                "set it to false",
+            )
+        folders = {f"capsule[{number}].cgi.{shown(prefix)}": folder for prefix, folder in other.cgi.items()}
+        if other.routes:
+            folders[f"capsule[{number}].routes"] = other.routes
+        for place, folder in folders.items():
+            if _inside(capsule.content, folder):
+                yield (
+                    place,
+                    f"is {shown_path(folder)}, and {key}.content lies in it, so code could be uploaded: "
+                    "move one of them",
+                )
+
+
+def _tokens(key: str, capsule: Capsule) -> Iterator[tuple[str, Token]]:
+    """All tokens, and where."""
+    named = [(f"{key}.zone[{number}]", zone.token) for number, zone in enumerate(capsule.zones, 1)]
+    for place, tokens in [*named, (f"{key}.titan", capsule.titan.token if capsule.titan else ())]:
+        for position, token in enumerate(tokens, 1):
+            yield f"{place}.token[{position}]", token
+
+
 def _whos(key: str, capsule: Capsule) -> Iterator[tuple[str, Who]]:
     """All who are named in zones, and where."""
     for number, zone in enumerate(capsule.zones, 1):
@@ -186,13 +227,19 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
         for number, capsule in enumerate(config.capsules, 1)
         if capsule.key
     ]
-    if any(capsule.routes or capsule.mount for capsule in config.capsules):
+    if any(capsule.routes or capsule.mount or capsule.titan for capsule in config.capsules):
         secrets.append(("server.state", config.server.state, "what routes keep"))
     secrets += [
         (place, Path(who.value), "who may read it")
         for number, capsule in enumerate(config.capsules, 1)
         for place, who in _whos(f"capsule[{number}]", capsule)
         if who.kind == "file"
+    ]
+    secrets += [
+        (place, Path(token.value), "passwords")
+        for number, capsule in enumerate(config.capsules, 1)
+        for place, token in _tokens(f"capsule[{number}]", capsule)
+        if token.kind == "file"
     ]
     if config.log.access not in {"-", "off"}:
         secrets.append(("log.access", Path(config.log.access), "the access log"))

@@ -15,7 +15,8 @@ from typing import Any
 
 from msgspec.structs import fields
 
-from .config import Capsule, Config, ConfigError, Included, Includes, Sections
+from .config import Config, ConfigError, Included, Includes, Sections
+from .config_capsule import Capsule
 from .config_check import check
 from .config_read import Reader, flag_of, is_within, shown, shown_path
 from .user_data import NoHomeFolder, user_data

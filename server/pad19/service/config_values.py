@@ -1,7 +1,8 @@
 """The kinds of values in ``pad19.toml``: how one is read, and what is said of a wrong one."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from pad19.content.mimetype import normalize
-from pad19.dispatch import fingerprints, rate, zones
+from pad19.dispatch import fingerprints, rate, texts, zones
 from pad19.dispatch.proxy_paths import parse_upstream
 from pad19.protocol.pattern import Pattern, Template
+from pad19.protocol.status import Status
 from pad19.protocol.uri import URI
 
 from .hosts import read_host
@@ -31,6 +33,9 @@ class Reads:
     environment: bool = False
 
 
+_TYPE_PATTERN = re.compile(r"\*/\*|[\w!#$&^.+\-]+/(?:\*|[\w!#$&^.+\-]+)", re.ASCII)
+
+
 class OneOrMore:
     """Marks a list of strings that may also be one string."""
 
@@ -41,6 +46,14 @@ class Who:
 
     kind: str  # "everybody", "any", "file", "ca", "fingerprint" or "name"
     value: str = ""  # of the last four: an absolute path, a fingerprint as `Identity` has it, or a name
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Where a password for uploads comes from."""
+
+    kind: str  # "text", or "file": with one on each line
+    value: str = field(repr=False)  # the password itself, or an absolute path
 
 
 def _path(text: str, folder: Path) -> Path:
@@ -121,9 +134,31 @@ def _who_not(text: str, folder: Path) -> Who:
     return who
 
 
+def _token(text: str, folder: Path) -> Token:
+    kind, _, path = text.partition(":")
+    if path and kind == "file":
+        return Token(kind, str(_path(path, folder)))
+    return Token("text", text)
+
+
+def _type_pattern(text: str, _folder: Path) -> str:
+    if not _TYPE_PATTERN.fullmatch(text):
+        raise ValueError
+    return text.lower()
+
+
 def read_glob(text: str, _folder: Path) -> str:
     _check_path(text)
     return text
+
+
+def _failure_status(text: str, _folder: Path) -> Status:
+    if text == str(int(Status.SLOW_DOWN)):
+        raise ValueError("must not be 44, whose text is the number of seconds to wait")
+    status = next((status for status in texts.STATUSES if text == str(int(status))), None)
+    if status is None:
+        raise ValueError
+    return status
 
 
 def _host(text: str, _folder: Path) -> str:
@@ -155,6 +190,30 @@ Address = Annotated[
     Meta(description='an address and a port, or "unix:" and a path', examples=["localhost:1966"]),
     Reads(lambda text, folder: Listen.parse(text, folder), environment=True),
 ]
+# An exabyte is more than there is.
+Size = Annotated[int, Meta(ge=1, le=2**60, description="a number of bytes, 1 or more")]
+Types = Annotated[
+    tuple[
+        Annotated[
+            str,
+            Meta(description='a MIME type without parameters, such as "text/gemini" or "text/*"'),
+            Reads(_type_pattern),
+        ],
+        ...,
+    ],
+    OneOrMore,
+    Meta(description='a MIME type such as "text/*", or a list of them', examples=[["text/*"]]),
+]
+Tokens = Annotated[
+    tuple[
+        Annotated[
+            Token, Meta(description='a password, or "file:" and a path'), Reads(_token, environment=True)
+        ],
+        ...,
+    ],
+    OneOrMore,
+    Meta(description='a password, "file:" and a path, or a list of them', examples=["a long password"]),
+]
 Network = Annotated[
     IPv4Network | IPv6Network,
     Meta(description='an IP address or a network such as "10.0.0.0/8"'),
@@ -168,6 +227,19 @@ Suffix = Annotated[str, Meta(pattern=r"^\.[^/\s]+$(?!\n)", description="a file's
 Mimetype = Annotated[str, Meta(description="a MIME type"), Reads(_mimetype)]
 PathPattern = Annotated[
     str, Meta(description="a path, maybe with captures", examples=["/old/{rest:path}"]), Reads(_pattern)
+]
+FailureStatus = Annotated[
+    Status,
+    Meta(
+        pattern=r"^(?:4[0-3]|5[0-3]|59|6[0-2])$(?!\n)",
+        description="a status of failures: 40 to 43, 50 to 53, 59 or 60 to 62",
+    ),
+    Reads(_failure_status),
+]
+FailureText = Annotated[
+    str,
+    Meta(description="a line of text that is not empty"),
+    Reads(lambda text, _: texts.parse(text)),
 ]
 Prefix = Annotated[
     str,

@@ -8,19 +8,23 @@ from pad19.content.mimetype import MimeTypes
 from pad19.content.static import StaticFiles
 from pad19.dispatch.rewriting import Alias, Moved, Removed, Rewriting, Rule
 from pad19.dispatch.router import Handler
+from pad19.dispatch.texts import Wording, texts_in
 from pad19.dispatch.visitors import AuthorityFile, FingerprintFile, Fingerprints
 from pad19.dispatch.zones import Grant, Guard, List, Zone, Zones, parse_path
 from pad19.protocol.pattern import Pattern, Template
 
-from .config import Capsule, Config, ConfigError
+from .config import Config, ConfigError
+from .config_capsule import Capsule
 from .config_values import Who
 from .mounting import Backstage
+from .uploads import tokens_of
 
 
 def handler_for(capsule: Capsule, backstage: Backstage | None = None, *, guarded: bool = True) -> Handler:
-    """The handler of a capsule that was checked. Without rules and zones, nothing looks for them.
+    """The handler of a capsule that was checked. Without rules, zones and texts, nothing looks for them.
 
-    ``backstage``: without one there are only files. ``guarded``: by zones; the owner sees everything.
+    ``backstage``: without one there are only files. ``guarded``: by zones, and with the texts for visitors;
+    the owner sees everything, also what is wrong.
 
     Raises:
         ConfigError: Routes cannot be loaded.
@@ -33,10 +37,14 @@ def handler_for(capsule: Capsule, backstage: Backstage | None = None, *, guarded
         hidden=capsule.hidden,
     )
     rules = [*_rules(capsule)]
-    inner = backstage.in_front_of(files, capsule) if backstage else files
+    zones = zones_of(capsule)
+    inner = backstage.in_front_of(files, capsule, zones) if backstage else files
     if capsule.zones and guarded:
-        inner = Guard(zones_of(capsule), inner)  # behind rewrites: the path that they lead to is what counts
-    return Rewriting(rules, inner) if rules else inner
+        inner = Guard(zones, inner)  # behind rewrites: the path that they lead to is what counts
+    if rules:
+        inner = Rewriting(rules, inner)
+    texts = {**texts_in(capsule.lang), **capsule.texts}
+    return Wording(texts, inner) if texts and guarded else inner
 
 
 def rehearse(config: Config) -> tuple[list[Handler], list[str]]:
@@ -86,7 +94,11 @@ def zones_of(capsule: Capsule) -> Zones:
     return Zones(
         (
             Zone(
-                parse_path(zone.path), grant(zone.allow), grant(zone.write), tuple(lists(zone.deny, complete))
+                parse_path(zone.path),
+                grant(zone.allow),
+                grant(zone.write),
+                tuple(lists(zone.deny, complete)),
+                tokens_of(zone.token),
             )
             for zone in capsule.zones
         ),

@@ -8,20 +8,25 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from pad19.content.static import StaticFiles
+from pad19.dispatch.intake import ByScheme
 from pad19.dispatch.prefixes import Prefixes
 from pad19.dispatch.presence import Attended, Presence
 from pad19.dispatch.router import Handler
+from pad19.dispatch.zones import Zones
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response, Success
 
-from .config import Capsule, Config, ConfigError
+from .config import Config, ConfigError
+from .config_capsule import Capsule
 from .signature import Signatures, signatures
 from .sources import code
+from .uploads import may_upload, uploads_for
 
 if TYPE_CHECKING:
     from pad19.routes.broken import BrokenModule
@@ -29,11 +34,13 @@ if TYPE_CHECKING:
     from pad19.routes.mounting import Mounted
     from pad19.routes.table import Routes
     from pad19.store.database import Database
+    from pad19.store.sqlite import SQLiteStore
 
 LOGGER = logging.getLogger("pad19.service")
 
 STORE = "store.sqlite3"  # below server.state
-KNOWN_HOSTS = "known_hosts"  # likewise
+EDITS = "who edits what"  # the namespace of the store: no host, which is what routes have
+KNOWN_HOSTS = "known_hosts"  # below server.state
 ROUTES = "routes"  # likewise; in it, a folder for each capsule
 LAST_WORK = 3.0  # seconds for the ends of lifespans; less than `fleet.STOP_MARGIN`, when we are killed
 THREADS = 16  # for routes that are no async def, those of all capsules together
@@ -62,8 +69,10 @@ class Backstage:
         self._programs: Programs | None = None
         self._database: Database | None = None
 
-    def in_front_of(self, files: StaticFiles, capsule: Capsule) -> Handler:
-        """The handler of a capsule. Without routes and programs, that is the files' own.
+    def in_front_of(self, files: StaticFiles, capsule: Capsule, zones: Zones | None = None) -> Handler:
+        """The handler of a capsule. Without routes, programs and uploads, that is the files' own.
+
+        ``zones``: they say who may upload.
 
         Raises:
             ConfigError: Routes cannot be loaded.
@@ -72,6 +81,15 @@ class Backstage:
         if self._is_rehearsal:
             handlers = dict.fromkeys(handlers, _empty)
         inner: Handler = Prefixes(handlers, files) if handlers else files
+        if capsule.titan is not None:
+            edits = self._namespace(EDITS).namespace(capsule.hosts[0])
+            if not (capsule.routes or capsule.mount or may_upload(capsule, capsule.titan)):
+                LOGGER.warning(
+                    "%s: nobody may upload; give a [[capsule.zone]] write or token, or [capsule.titan] token",
+                    capsule.hosts[0],
+                )
+            titan = uploads_for(capsule, capsule.titan, zones or Zones(()), edits, files, handlers)
+            inner = ByScheme(inner, titan)
         return self._routes(files, inner, capsule) if capsule.routes or capsule.mount else inner
 
     @asynccontextmanager
@@ -155,14 +173,11 @@ class Backstage:
     def _routes(self, files: StaticFiles, inner: Handler, capsule: Capsule) -> Handler:
         from pad19.content.by_path import server_of
         from pad19.routes import error_page
+        from pad19.routes.broken import BrokenModule
         from pad19.routes.interface import RouteError
         from pad19.routes.loader import LoadError, load
         from pad19.routes.mounting import Mounted
-        from pad19.store.database import Database
-        from pad19.store.sqlite import SQLiteStore
 
-        if self._database is None:
-            self._database = Database(self._config.server.state / STORE, time.time)
         if capsule.routes:
             self.files |= signatures(code(capsule.routes)[0])
         self._packages += 1
@@ -174,26 +189,43 @@ class Backstage:
                 package=package,
                 on_broken=_show_broken if self._is_development else None,
             )
-            mounted = Mounted(
-                loaded.routes,
-                inner,
-                settings=capsule.settings,
-                store=SQLiteStore(self._database).namespace(capsule.hosts[0]),
-                content=capsule.content,
-                state=self._config.server.state / ROUTES / capsule.hosts[0],
-                serve_file=server_of(files, capsule.content),
-                threads=self._threads,
-                on_error=error_page.answer if self._is_development else None,
-                attend=self.presence.attend,
-            )
         except LoadError as error:
             raise ConfigError(error.problems) from None
+        mount = partial(
+            Mounted,
+            inner=inner,
+            settings=capsule.settings,
+            store=self._namespace(capsule.hosts[0]),
+            content=capsule.content,
+            state=self._config.server.state / ROUTES / capsule.hosts[0],
+            serve_file=server_of(files, capsule.content),
+            threads=self._threads,
+            lang=capsule.lang,
+            on_error=error_page.answer if self._is_development else None,
+            attend=self.presence.attend,
+        )
+        try:
+            mounted = mount(loaded.routes)
         except RouteError as error:
-            raise ConfigError((str(error),)) from None
+            if not self._is_development:
+                raise ConfigError((str(error),)) from None
+            # Which of them is wrong, nobody can tell: the page is in the place of all.
+            mounted = mount(_show_broken(BrokenModule("", capsule.routes, None, error)))
+        if mounted.takes_uploads and capsule.titan is None:
+            host = capsule.hosts[0]
+            LOGGER.warning("%s: uploads to its routes are refused; to take them, write [capsule.titan]", host)
         if self._is_rehearsal:
             return _Rehearsed(mounted)
         self._mounted.append(mounted)
         return mounted
+
+    def _namespace(self, name: str) -> "SQLiteStore":
+        from pad19.store.database import Database
+        from pad19.store.sqlite import SQLiteStore
+
+        if self._database is None:
+            self._database = Database(self._config.server.state / STORE, time.time)
+        return SQLiteStore(self._database).namespace(name)
 
 
 class _Rehearsed:

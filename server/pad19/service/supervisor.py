@@ -22,6 +22,7 @@ from .announcement import announce, first_uri, status_line
 from .changes import POLL, Changes
 from .child import WorkerProcess
 from .config import Config, ConfigError
+from .config_read import shown_path
 from .fleet import SLOTS, STOP_MARGIN, Fleet, Generation
 from .overview import Overview
 from .shared_state import SharedState
@@ -33,6 +34,7 @@ from .watch import QUIET, QUIET_IN_DEVELOPMENT, Watcher
 LOGGER = logging.getLogger("pad19.service")
 
 MAX_WORKERS = 64  # one for each core, but no more than can be asked for
+RETRY = 2.0  # seconds between two attempts at a configuration that could not be read
 TICK = 1.0  # seconds between two looks at clocks, at most
 _NO_TERMINAL = {errno.ENXIO, errno.EIO, errno.ENODEV, errno.ENOENT}
 _SIGNALS = (
@@ -59,6 +61,7 @@ class Supervisor:
         self._problems: tuple[str, ...] = ()  # of the start
         self._unavailable: tuple[str, ...] = ()
         self._reload_wanted = False
+        self._mendable: tuple[str, ...] = ()  # why the configuration could not be read
         self._interrupts = 0
         self._had_terminal = _terminal_problem() is None
 
@@ -164,8 +167,9 @@ class Supervisor:
 
     def _read(self) -> Config:
         self._changes.reading()
-        config = self._load()
+        config = self._from_the_same_file()
         self._changes.was_read(config)
+        self._mendable = ()
         return config
 
     def _reload(self) -> None:
@@ -175,6 +179,11 @@ class Supervisor:
         systemd.reloading()
         try:
             config = self._read()
+        except ConfigError as error:
+            self._mendable = error.problems
+            self._not_reloaded(error.problems)
+            return
+        try:
             if not self._fleet.has_room(_size(config)):
                 self._reload_wanted = True  # when something has ended
                 return
@@ -184,6 +193,21 @@ class Supervisor:
             self._not_reloaded(error.problems)
             return
         self._fleet.begin(config, sockets, _size(config))
+
+    def _from_the_same_file(self) -> Config:
+        source = self._fleet.current and self._fleet.current.config.source
+        if source and not os.path.lexists(source):
+            # Without its file, a folder would be served as it lies there: code, keys and all.
+            raise ConfigError((f"{shown_path(source)} is missing: put it back",))
+        return self._load()
+
+    def _is_mended(self) -> bool:
+        """Whether what could not be read now can, or has other problems: a missing file may have come."""
+        try:
+            self._from_the_same_file()
+        except ConfigError as error:
+            return error.problems != self._mendable
+        return True
 
     def _not_reloaded(self, problems: Sequence[str]) -> None:
         self._overview.withdraw()
@@ -199,7 +223,7 @@ class Supervisor:
 
     def _loop(self) -> None:
         watchdog = systemd.watchdog_interval()
-        fed = looked = time.monotonic()
+        fed = looked = retried = time.monotonic()
         while not self._fleet.is_done:
             for key, _ in self._selector.select(min(TICK, watchdog or TICK)):
                 source = key.fileobj
@@ -218,6 +242,9 @@ class Supervisor:
             if now - looked >= POLL and not self._fleet.is_changing:
                 looked = now
                 self._reload_wanted |= self._changes.are_there()
+            if self._mendable and self._changes.matter and now - retried >= RETRY:
+                retried = now
+                self._reload_wanted |= self._is_mended()
             if self._reload_wanted and not self._fleet.is_changing:
                 self._reload_wanted = False
                 self._reload()

@@ -26,7 +26,8 @@ from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make
 
 from .access_log import formatter
-from .config import Capsule, Config, ConfigError
+from .config import Config, ConfigError
+from .config_capsule import Capsule
 from .descriptors import make_room
 from .handlers import handler_for
 from .hosts import default_host, is_address

@@ -72,9 +72,10 @@ def main() -> None:
 
 
 def _name_what_routes_say() -> None:
-    from pad19.routes.output import RouteNames, RouteOutput
+    from pad19.routes.output import RouteNames, RouteOutput, log_missing_awaits
 
     sys.stdout = RouteOutput()
+    log_missing_awaits()
     for handler in logging.getLogger().handlers:
         handler.addFilter(RouteNames())
 

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pad19.protocol.client import Identity
 from pad19.protocol.uri import InvalidURI, normalize_host
@@ -118,6 +119,8 @@ def files(host: str, folder: Path) -> tuple[Path, Path]:
 def hosts_in(folder: Path) -> list[str]:
     """The hosts that have a certificate or a key in the folder, sorted; none if there is no folder.
 
+    Visitors' certificates may lie there, too.
+
     Raises:
         CertificateError: The folder cannot be read.
     """
@@ -126,13 +129,51 @@ def hosts_in(folder: Path) -> list[str]:
         names = {
             path.stem
             for path in folder.iterdir()
-            if path.suffix in {".crt", ".key"} and not path.name.startswith(".")
+            if path.suffix in {".crt", ".key"}
+            and not path.name.startswith(".")
+            and not _is_visitors(path.with_suffix(".crt"))
         }
     except FileNotFoundError:
         return []
     except OSError as error:
         raise _unreadable(folder, error) from error
-    return sorted(f"[{name}]" if ":" in name else re.sub(r"^_\.", "*.", name) for name in names)
+    return sorted(map(_host_of, names))
+
+
+def visitors_in(folder: Path) -> list[Path]:
+    """The certificates in the folder that are for no host, sorted; none if there is no folder.
+
+    Raises:
+        CertificateError: The folder cannot be read.
+    """
+    try:
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix == ".crt" and not path.name.startswith(".") and _is_visitors(path)
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _host_of(stem: str) -> str:
+    return f"[{stem}]" if ":" in stem else re.sub(r"^_\.", "*.", stem)
+
+
+def _is_visitors(path: Path) -> bool:
+    """Whether a certificate is for no host, going by its file's name or by its purposes."""
+    try:
+        if files(_host_of(path.stem), path.parent)[0] != path:
+            return True
+        leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except CertificateError:
+        return True
+    except Exception:  # cryptography has several; what ails it is told when it is loaded
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes and ExtendedKeyUsageOID.SERVER_AUTH not in purposes
 
 
 def load(

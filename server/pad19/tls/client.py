@@ -7,6 +7,8 @@ the host (TOFU) before asking, since a request can be a secret. Deadlines are th
 import errno
 import os
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from ipaddress import ip_address
 
 import trio
@@ -14,7 +16,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from pad19.protocol.client import Identity
-from pad19.protocol.response_reader import Header, ResponseReader
+from pad19.protocol.response_reader import BadHeader, Header, ResponseReader
 
 from .certificate import alternative_names
 from .errors import HandshakeFailed, Truncated
@@ -60,6 +62,46 @@ class Connection(trio.abc.AsyncResource):
             trio.BrokenResourceError: The connection broke.
         """
         await self.stream.write(f"{uri}\r\n".encode("ascii"))
+        return await self._receive_header()
+
+    async def upload(self, uri: str, body: AsyncGenerator[bytes, None]) -> Header:
+        """The same with a body behind the line (Titan), which is closed in the end.
+
+        A server may answer before it has all of it; the rest is not sent then.
+
+        Raises:
+            BadHeader: The answer has no valid header.
+            trio.BrokenResourceError: The connection broke.
+            Exception: What ``body`` raises.
+        """
+        failure: Exception | None = None
+        header: Header | None = None
+
+        async def send() -> None:
+            nonlocal failure
+            try:
+                async with aclosing(body):
+                    await self.stream.write(f"{uri}\r\n".encode("ascii"))
+                    async for chunk in body:
+                        await self.stream.write(chunk)
+            except trio.BrokenResourceError:
+                return  # it has answered and closed, maybe
+            except Exception as error:
+                failure = error
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            try:
+                header = await self._receive_header()
+            except (BadHeader, trio.BrokenResourceError) as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure or not header:
+            raise failure or trio.BrokenResourceError("the upload was cut off")
+        return header
+
+    async def _receive_header(self) -> Header:
         reader = ResponseReader()
         while True:
             try:

@@ -1,0 +1,62 @@
+"""``pad19 edit``: open a page in an editor, and upload what becomes of it."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from pad19.cli import CONTEXT
+
+from .delivery import Delivery, target_of, token_option
+from .visiting import Flags, run, visiting
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("uri", metavar="URL")
+@token_option
+@visiting()
+def edit(uri: str, token: str | None, flags: Flags) -> None:
+    """Open the text at URL in your editor, and upload it when you have changed it.
+
+    The editor is the one that VISUAL or EDITOR names. Where nothing is yet, you begin with an empty text. A
+    server may refuse it if somebody else has changed the page meanwhile; whatever goes wrong, your text is
+    kept in a file, whose name you are told.
+
+    The exit status is 0 if the server took it, or if nothing was changed; 1 for all else, and 2 for a wrong
+    command line.
+    """
+    target = target_of(uri)
+    delivery = Delivery(flags.visit(target), target, token)
+    with tempfile.SpooledTemporaryFile() as page:
+        mimetype = run(lambda: delivery.fetch(page))
+        page.seek(0)
+        before = page.read()
+    path = _write(before, target.path)
+    try:
+        click.edit(filename=str(path))
+        if path.read_bytes() == before:
+            click.echo("Nothing was changed.", err=True)
+        else:
+            _send(path, delivery, mimetype)
+    except BaseException:
+        click.echo(f"Your text is kept in {path}", err=True)
+        raise
+    path.unlink()
+
+
+def _send(path: Path, delivery: Delivery, mimetype: str) -> None:
+    size = path.stat().st_size
+    if not size:
+        raise click.ClickException("the text is empty, and that would delete the page")
+    with path.open("rb") as file:
+        run(lambda: delivery.send(file, size, mimetype))
+
+
+def _write(text: bytes, uri_path: str) -> Path:
+    """The text in a file of its own, whose ending tells an editor what it is."""
+    suffix = Path(uri_path).suffix
+    fd, name = tempfile.mkstemp(suffix if suffix.isascii() and suffix[1:].isalnum() else ".gmi", "pad19-")
+    with os.fdopen(fd, "wb") as file:
+        file.write(text)
+    return Path(name)

@@ -1,0 +1,241 @@
+"""Uploads into a folder: a Titan request becomes a file, or the end of one, or the text to be edited.
+
+What may be uploaded is decided by `Terms`, and who may by somebody else, before. All that touches the disk
+happens in a few threads of their own, so that many uploads at once do not keep readers waiting.
+"""
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from pad19.protocol.failure import (
+    BadRequest,
+    NotFound,
+    PermanentFailure,
+    ServerUnavailable,
+    TemporaryFailure,
+)
+from pad19.protocol.request import DEFAULT_PORT, Request
+from pad19.protocol.response import Redirect, Response, Success
+from pad19.protocol.titan import accepts
+from pad19.protocol.upload import Upload
+
+from .body import FileBody
+from .edits import Edits
+from .mimetype import MimeTypes
+from .shelf import Draft, Place, Quota, Shelf
+
+LOGGER = logging.getLogger("pad19.content")
+
+THREADS = 8  # that write at once; disks do not get faster with more
+MAX_NAME = 255  # bytes, on the file systems that there are
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What may be uploaded to a path."""
+
+    max_size: int  # bytes
+    types: Sequence[str]  # see `accepts`
+    quotas: Sequence[Quota] = ()
+
+    def check(self, upload: Upload) -> None:
+        """See whether an upload is within them, by what its client says.
+
+        Raises:
+            BadRequest: It is not.
+        """
+        if upload.size > self.max_size:
+            raise BadRequest(f"at most {self.max_size} bytes may be uploaded here")
+        if upload.size and not accepts(self.types, upload.mime) and not _is_typed_text(upload, self.types):
+            raise BadRequest(f"{upload.mime} may not be uploaded here, only {', '.join(self.types)}")
+
+    def check_type(self, mimetype: str) -> None:
+        """See whether a file may have the type that visitors would get it with.
+
+        Raises:
+            BadRequest: It may not.
+        """
+        if not accepts(self.types, mimetype):
+            kind = mimetype.partition(";")[0]
+            raise BadRequest(
+                f"the name makes it {kind}, and only {', '.join(self.types)} may be uploaded here"
+            )
+
+
+def _is_typed_text(upload: Upload, types: Sequence[str]) -> bool:
+    # What people type into Lagrange is text/plain, whatever the page is; its name tells more.
+    plain = upload.mime.partition(";")[0].strip().lower() == "text/plain"
+    return plain and any(kind.startswith("text/") for kind in types)
+
+
+class Uploads:
+    """A handler for requests with an `Upload`."""
+
+    def __init__(
+        self,
+        root: Path,
+        terms: Callable[[Request], Sequence[Terms]],
+        edits: Edits,
+        visit: Callable[[Request], Awaitable[Response]],
+        mimetypes: MimeTypes | None = None,
+        *,
+        delete: bool = False,
+        folders: bool = False,
+        keep: int = 0,
+    ) -> None:
+        """Write below ``root``.
+
+        Args:
+            root: The content folder.
+            terms: What may be uploaded to a path; all of them hold.
+            edits: Remembers who edits what.
+            visit: Answers the same request for a visitor: what nobody may see, nobody can edit.
+            mimetypes: The types that visitors get files with.
+            delete: Files can be deleted.
+            folders: Folders that are missing are made.
+            keep: How many previous versions of each file are kept.
+        """
+        self._terms = terms
+        self._edits = edits
+        self._visit = visit
+        self._mimetypes = mimetypes or MimeTypes()
+        self._delete = delete
+        self._shelf = Shelf(str(root), keep=keep, folders=folders)
+        self._threads = trio.CapacityLimiter(THREADS)
+
+    async def __call__(self, request: Request) -> Response:
+        """Store, delete or show a file.
+
+        Raises:
+            BadRequest: The path, the type or the size is none that may be uploaded, or the body is broken.
+            NotFound: There is nothing to delete or edit.
+            PermanentFailure: It must not be deleted or replaced, or it has changed since it was edited.
+            ServerUnavailable: File descriptors ran out.
+            TemporaryFailure: The disk is full or failed, or the client was too slow.
+        """
+        upload = request.upload
+        if upload is None:
+            raise NotFound
+        place = _place(request)
+        if upload.edit:
+            return await self._show(request, place)
+        if not upload.size:
+            return await self._remove(request, place, upload)
+        terms = self._terms(request)
+        mimetype = self._mimetypes.of(place.name)
+        for each in terms:
+            each.check(upload)
+            each.check_type(mimetype)
+        quotas = dict.fromkeys(quota for each in terms for quota in each.quotas)
+        await self._store(request, place, upload, [*quotas])
+        return Redirect(_page(request))
+
+    async def _store(self, request: Request, place: Place, upload: Upload, quotas: Sequence[Quota]) -> None:
+        expected = await self._edits.recall(request)
+        draft: Draft = await self._in_thread(
+            place, self._shelf.draft, place, upload.size, expected=expected, quotas=quotas
+        )
+        try:
+            async for chunk in upload:
+                await self._in_thread(place, draft.write, chunk)
+            await self._in_thread(place, draft.publish)
+        finally:
+            with trio.CancelScope(shield=True):  # removing what is large takes time
+                await trio.to_thread.run_sync(draft.close, limiter=self._threads)
+        if expected is not None:  # they may be still at it
+            with suppress(TemporaryFailure):  # it is done, whatever becomes of this
+                await self._edits.remember(request, draft.digest)
+
+    async def _remove(self, request: Request, place: Place, upload: Upload) -> Response:
+        if not self._delete:
+            raise PermanentFailure("nothing can be deleted here")
+        await upload.read()  # there must be nothing
+        expected = await self._edits.recall(request)
+        await self._in_thread(place, self._shelf.remove, place, expected=expected)
+        if expected is not None:
+            with suppress(TemporaryFailure):
+                await self._edits.remember(request, "")
+        return Success(f"# Deleted\n\n{request.path} is no more.\n".encode())
+
+    async def _show(self, request: Request, place: Place) -> Response:
+        try:
+            response = await self._visit(replace(request, scheme="gemini", upload=None))
+        except NotFound:
+            response = None
+        if response is not None:
+            if not isinstance(response.body, bytes):
+                await response.body.aclose()
+            if not isinstance(response, Success):
+                return response  # it has moved, or is gone
+        largest = min(each.max_size for each in self._terms(request))
+        found = await self._in_thread(place, self._shelf.read, place, largest) if response else None
+        if found is None:
+            await self._edits.remember(request, "")  # should somebody else be quicker to write it
+            raise NotFound
+        body = FileBody(found.fd, found.size)
+        try:
+            await self._edits.remember(request, found.digest)
+        except BaseException:
+            await body.aclose()
+            raise
+        return Success(body, self._mimetypes.of(place.name))
+
+    async def _in_thread(
+        self, place: Place, function: Callable[..., T], *arguments: object, **options: object
+    ) -> T:
+        try:
+            return await trio.to_thread.run_sync(
+                partial(function, *arguments, **options), limiter=self._threads
+            )
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                raise ServerUnavailable("too many open files, try again") from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise BadRequest("the path is too long") from None
+            # One line tells the operator all. The path is quoted because a client chose it.
+            LOGGER.error("%r: it cannot be uploaded: %s", str(place), error.strerror)  # noqa: TRY400
+            if error.errno in _FULL:
+                raise TemporaryFailure("there is no room for it now") from error
+            raise TemporaryFailure("it cannot be stored now") from error
+
+
+def _place(request: Request) -> Place:
+    """Where a path leads, by names that are safe.
+
+    Raises:
+        BadRequest: One of them cannot be a name.
+        PermanentFailure: One of them is reserved.
+    """
+    if "%2F" in request.raw_path.upper():
+        raise BadRequest("an encoded slash cannot be part of a name")
+    *folders, name = request.segments
+    if not name:
+        raise BadRequest("this is the path of a folder: add the name of a file")
+    for each in (*folders, name):
+        if not each:
+            raise BadRequest("the path has an empty segment")
+        if each.startswith("."):
+            raise PermanentFailure("names that begin with a dot are not for uploads")
+        if not each.isprintable() or each != each.strip():
+            raise BadRequest("the path has a name with characters that nobody can see")
+        if len(each.encode()) > MAX_NAME:
+            raise BadRequest(f"the path has a name of more than {MAX_NAME} bytes")
+    return Place(tuple(folders), name)
+
+
+def _page(request: Request) -> str:
+    """The gemini:// URI of what was uploaded."""
+    port = "" if request.port == DEFAULT_PORT else f":{request.port}"
+    query = "" if request.raw_query is None else f"?{request.raw_query}"
+    return f"gemini://{request.host}{port}{request.raw_path}{query}"
