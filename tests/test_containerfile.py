@@ -25,7 +25,10 @@ DEPLOY = ROOT / "deploy"
 PAGE = ROOT / "capsule/content/hosting/containers.gmi"
 PATIENCE = 20.0  # seconds until something that must happen counts as missing
 
-pytestmark = pytest.mark.timeout(900)  # seconds: a machine may have to be made first
+pytestmark = [
+    pytest.mark.machine,
+    pytest.mark.timeout(900),  # seconds: a machine may have to be made first
+]
 
 
 # What it says

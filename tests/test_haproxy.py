@@ -33,7 +33,10 @@ format = "json"
 addresses = "full"
 """
 
-pytestmark = pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed (Debian package haproxy)")
+pytestmark = [
+    pytest.mark.machine,
+    pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed (Debian package haproxy)"),
+]
 
 
 @dataclass

@@ -42,6 +42,8 @@ from pad19.store import interface as store
 from pad19.testing import identity
 from support.manual import PAGES, blocks, named_blocks, sections
 from support.process import command, fetch, gemini, serving
+from support.uploads import body_of, edit
+from support.uploads import upload as put
 
 TUTORIAL = "routes/tutorial.gmi"
 REFERENCE = "routes/reference.gmi"
@@ -327,6 +329,12 @@ def test_all_variables_are_explained() -> None:
     known = variables(ask("/cgi-bin/x", ada), gateway, now, **arguments)
     changed = {name for name, value in known.items() if plain.get(name) != value}
     assert {*said("variables with a certificate, and only then")} == changed
+    uploads = [
+        dataclasses.replace(ask("/cgi-bin/x"), scheme="titan", upload=upload.Upload(1)),
+        dataclasses.replace(ask("/cgi-bin/x"), scheme="titan", upload=upload.Upload(0, edit=True)),
+    ]
+    uploaded = [variables(one, gateway, now, **arguments).items() - plain.items() for one in uploads]
+    assert {*said("variables with an upload by Titan")} == {name for one in uploaded for name, _ in one}
     for name, meaning in said("variables for every request").items():
         if meaning.isupper() or meaning == "CGI/1.1":
             assert plain[name] == meaning
@@ -364,6 +372,11 @@ async def test_the_programs_work(tmp_path: Path) -> None:
             "text/gemini",
             "# Hello, %é \\==*-n\\n'\"$(x)+\n",
         )
+        assert await answer("/cgi-bin/words") == (20, "text/gemini", "Upload a text here.\n")
+        response = await cgi(put("/cgi-bin/words", b"# Tea\n", b"with milk\n"))
+        words = "Your text of 16 bytes has 4 words.\n"
+        assert (response.status, (await body_of(response)).decode()) == (20, words)
+        assert (await cgi(edit("/cgi-bin/words"))).meta == "there is nothing to edit"
         assert (await answer("/cgi-bin/who/a"))[0] == 60
         status, _, text = await answer("/cgi-bin/who/a", ada)
         assert (status, text.splitlines()[0]) == (20, f"# You are {identity('Ada').fingerprint[7:23]}")

@@ -20,6 +20,8 @@ from support.process import Serving, connect_tls, gemini, read_rest, serving
 from support.server import stdlib_context
 from support.tls import self_signed
 
+pytestmark = pytest.mark.machine
+
 SECONDS = float(os.environ.get("PAD19_LOAD_SECONDS", "60"))  # for all of them together
 EVERY = 2.0  # seconds from one change to the next
 CLIENTS = 8

@@ -24,7 +24,10 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 PAGE = ROOT / "capsule/content/hosting/systemd.gmi"
 
-pytestmark = pytest.mark.timeout(900)  # seconds: a machine may have to be made first
+pytestmark = [
+    pytest.mark.machine,
+    pytest.mark.timeout(900),  # seconds: a machine may have to be made first
+]
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:

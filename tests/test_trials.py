@@ -41,6 +41,8 @@ from support.process import (
     serving,
 )
 
+pytestmark = pytest.mark.machine
+
 PAGE = b"20 text/gemini\r\n# Pad 19\n"
 UNREACHABLE = b"40 the pages cannot be read now\r\n"
 NOT_FOUND = b"51 not found\r\n"
