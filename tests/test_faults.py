@@ -43,6 +43,8 @@ from support.process import (
 )
 from support.server import stdlib_context
 
+pytestmark = pytest.mark.machine
+
 PAGE = b"20 text/gemini\r\n# Pad 19\n"
 LARGE = 32 * 1024 * 1024  # bytes: more than the kernel's buffers take
 LIMIT = 1.0  # seconds, of the handshake, the request and the stall

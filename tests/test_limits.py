@@ -21,6 +21,8 @@ from support.load import Load
 from support.process import PATIENCE, Address, Serving, gemini, read_rest, serving
 from support.server import Answer, stdlib_context
 
+pytestmark = pytest.mark.machine
+
 PAGE = b"20 text/gemini\r\n# Pad 19\n"
 SERVER_FULL = b"41 the server is full, try again in a minute\r\n"
 ADDRESS_FULL = b"41 too many connections from your address at once\r\n"

@@ -35,6 +35,8 @@ from support.process import (
 from support.server import stdlib_context
 from support.tls import Pair, self_signed
 
+pytestmark = pytest.mark.machine
+
 LARGE = 64 * 1024 * 1024  # bytes: more than the kernel's buffers take
 GONE = b"53 this host is not served here\r\n"
 BINARY = b"20 application/octet-stream\r\n"
