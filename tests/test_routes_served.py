@@ -35,6 +35,8 @@ from support.process import (
 from support.scripts import SH, write_script
 from support.server import Answer
 
+pytestmark = pytest.mark.machine
+
 LARGE = 32 * 1024 * 1024  # bytes: more than the kernel's buffers take
 STREAMS = 200
 RELOADED = "pad19: reloaded: Serving "

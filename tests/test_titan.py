@@ -35,6 +35,8 @@ from support.process import (
 from support.server import Answer
 from support.uploads import files_below, versions_of
 
+pytestmark = pytest.mark.machine
+
 TOKEN = "open sesame"
 K = ";token=open%20sesame"
 OLD = b"the old version\n"

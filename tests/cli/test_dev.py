@@ -19,6 +19,8 @@ import pytest
 from support.load import Load
 from support.process import COMMAND, PATIENCE, Serving, command, fetch, gemini
 
+pytestmark = pytest.mark.machine
+
 PAGE = """\
 from pad19 import Request, Routes
 routes = Routes()

@@ -28,6 +28,8 @@ from support.process import (
     serving,
 )
 
+pytestmark = pytest.mark.machine
+
 LARGE = 32 * 1024 * 1024  # bytes: more than the kernel's buffers take
 HEADER = b"20 application/octet-stream\r\n"
 PAGE = b"20 text/gemini\r\n# Pad 19\n"

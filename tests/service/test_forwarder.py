@@ -11,6 +11,8 @@ from pad19.service.listen import Listen
 from support.process import connect_socket, read_rest, serving
 from support.server import stdlib_context
 
+pytestmark = pytest.mark.machine
+
 V1 = b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 1965\r\n"
 V2_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 
