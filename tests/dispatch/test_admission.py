@@ -13,8 +13,8 @@ from pad19.dispatch.admission import (
     Ticket,
     group_of,
 )
-from pad19.dispatch.rate import Rate
 from pad19.dispatch.shared_counts import SharedCounts, clear, prepare, size
+from pad19.protocol.rate import Rate
 from support.clock import Clock
 
 

@@ -3,9 +3,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pad19.dispatch.buckets import BUCKET
-from pad19.dispatch.rate import Rate
 from pad19.dispatch.rate_limit import RateLimit
 from pad19.dispatch.shared_counts import SharedCounts, prepare, size
+from pad19.protocol.rate import Rate
 from support.clock import Clock
 
 ADA, BOB = "192.0.2.1", "192.0.2.2"

@@ -246,7 +246,7 @@ TestWorkers.settings = settings(deadline=None, max_examples=40, stateful_step_co
 PROCESS = """
 import mmap, sys
 from pad19.dispatch.admission import Admission
-from pad19.dispatch.rate import Rate
+from pad19.protocol.rate import Rate
 from pad19.dispatch.shared_counts import SharedCounts, size
 
 fd, columns, own = map(int, sys.argv[1:])

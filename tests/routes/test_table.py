@@ -28,7 +28,7 @@ DECLARED_WRONG: list[tuple[str, dict[str, Any], Callable[..., Any], str]] = [
     ("/{n}", {}, entry, where(r"/\{n\}", entry) + r" cannot be called with \(request, n=\.\.\.\): "),
     ("/", {}, entry, where("/", entry) + r" cannot be called with \(request\): "),
     ("/{number}", {}, entry, where(r"/\{number\}", entry) + " takes number as int, but "),
-    ("/", {"rate": "1"}, page, where("/") + ": rate must be a number of requests"),
+    ("/", {"rate": "1"}, page, where("/") + ": rate must be a number, a slash and a time such as"),
     ("/", {"allow": ["Ada"]}, page, where("/") + ": allow has 'Ada'"),
     ("/", {"timeout": 0}, page, where("/") + ": timeout must be more than 0 seconds$"),
 ]

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
-from pad19.dispatch.rate import Rate
+from pad19.protocol.rate import Rate
 from pad19.protocol.status import Status
 from pad19.service.config import DEFAULT_LISTEN, Config, ConfigError, Limits, Log, Sections
 from pad19.service.config_capsule import Capsule, Gone, Redirect, Rewrite

@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from pad19.protocol.failure import ServerUnavailable, SlowDown
+from pad19.protocol.rate import Rate
 
-from .rate import Rate
 from .rate_limit import Clock, RateLimit
 from .shared_counts import SharedCounts
 

@@ -13,8 +13,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
+from pad19.protocol.rate import Rate
+
 from .buckets import BUCKET, KEY, WORDS, find, places
-from .rate import Rate
 from .shared_counts import WORD, RateTable, SharedCounts
 
 # The end of a window, in the lower 40 bits of a word: 34 years of a clock that starts with the machine.

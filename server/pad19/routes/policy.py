@@ -7,8 +7,9 @@ from typing import Self
 
 from pad19.protocol.client import Client
 from pad19.protocol.failure import CertificateNotAuthorised, CertificateRequired
+from pad19.protocol.rate import Rate
 
-from .rate import Rate, address_group
+from .rate import address_group
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024  # bytes of an upload

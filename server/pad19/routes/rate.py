@@ -5,42 +5,15 @@ evenly (the generic cell rate algorithm). Each worker counts for itself.
 """
 
 import math
-import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Self
 
 from pad19.protocol.failure import SlowDown
+from pad19.protocol.rate import Rate
 
-MAX_COUNT = 1_000_000
-MAX_SECONDS = 86_400  # a day
 # Whoever has many addresses must not fill the memory. Past it, those are forgotten that asked last
 # longest ago: about 2 MB.
 MAX_VISITORS = 16_384
-_RATE = re.compile(r"([0-9]{1,7})/([0-9]{1,5})([smh])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many times in so many seconds."""
-
-    count: int
-    seconds: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``5/1m``; the unit is s, m or h.
-
-        Raises:
-            ValueError: It is none; the message continues "rate ...".
-        """
-        match = _RATE.fullmatch(text)
-        rate = cls(int(match[1]), int(match[2]) * _SECONDS[match[3]]) if match else cls(0, 0)
-        if not 1 <= rate.count <= MAX_COUNT or not 1 <= rate.seconds <= MAX_SECONDS:
-            raise ValueError('must be a number of requests and a time of up to a day, such as "5/1m"')
-        return rate
 
 
 class RateLimit:

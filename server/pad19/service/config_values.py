@@ -10,8 +10,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from pad19.content.mimetype import normalize
-from pad19.dispatch import fingerprints, rate, texts, zones
+from pad19.dispatch import fingerprints, texts, zones
 from pad19.dispatch.proxy_paths import parse_upstream
+from pad19.protocol import rate
 from pad19.protocol.pattern import Pattern, Template
 from pad19.protocol.status import Status
 from pad19.protocol.uri import URI

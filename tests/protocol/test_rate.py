@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from pad19.dispatch.rate import Rate
+from pad19.protocol.rate import Rate
 
 READ = [  # text, value
     ("60/10s", Rate(60, 10)),
