@@ -20,7 +20,7 @@ WRONG = [
     ({"timeout": 0}, "timeout must be more than 0 seconds"),
     ({"timeout": -1}, "timeout must be more"),
     ({"timeout": math.nan}, "timeout must be more"),
-    ({"rate": "often"}, "rate must be a number of requests"),
+    ({"rate": "often"}, 'rate must be a number, a slash and a time such as "10s"'),
     ({"allow": {"Ada"}}, "allow has 'Ada': a fingerprint is sha256: and 64 lower-case hex digits"),
     ({"allow": [ADA.fingerprint.upper()]}, "allow has 'SHA256:"),
     ({"allow": [ADA.fingerprint + "\n"]}, "allow has 'sha256:"),
