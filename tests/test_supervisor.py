@@ -514,7 +514,9 @@ def test_the_number_of_workers_changes(folder: Path) -> None:
         for count in (3, 1, 2):
             configure(folder, workers=count)
             reload(server)
-            wait_for_workers(server, count)
+            policies = {os.sched_getscheduler(pid) for pid in wait_for_workers(server, count)}
+            # Several do not take the core from one another: each waits for its turn.
+            assert policies == {os.SCHED_OTHER if count == 1 else os.SCHED_BATCH}
             wait_for(server.address, page())
 
 

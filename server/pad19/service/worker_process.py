@@ -44,6 +44,8 @@ def main() -> None:
     for fd in order.descriptors:
         os.set_inheritable(fd, False)
     _die_with(order.lifeline)
+    if order.size > 1:
+        _wait_for_a_turn()
     messages.set_up()
     if any(capsule.routes or capsule.mount for capsule in order.config.capsules):
         _name_what_routes_say()
@@ -95,6 +97,16 @@ def _die_with(lifeline: int) -> None:
     with suppress(BlockingIOError):
         if not os.read(lifeline, 1):  # it was closed before the kernel watched it
             sys.exit(1)
+
+
+def _wait_for_a_turn() -> None:
+    """Have the kernel let a process finish its turn on a core before it gives us ours (sched(7)).
+
+    Each connection wakes workers. Those that take the core from one another, and from the clients on
+    the same machine, do so with every connection and find cold caches each time: a tenth more CPU.
+    """
+    with suppress(AttributeError, OSError):  # Linux alone has it, and a sandbox may forbid it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> None:
