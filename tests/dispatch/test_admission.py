@@ -8,6 +8,7 @@ from pad19.dispatch.admission import (
     DEFAULT_PER_ADDRESS,
     REFUSALS,
     REFUSALS_PER_ADDRESS,
+    TOLD,
     Admission,
     NoRoom,
     Ticket,
@@ -166,12 +167,19 @@ def test_a_rate_is_for_each_address(address: str, same: str, other: str) -> None
     assert come_and_go(admission, address) is None
 
 
-def test_a_flood_is_answered_as_often_as_it_would_be_served_and_closed_from_then_on() -> None:
+@pytest.mark.parametrize(
+    ("count", "answers"),
+    [
+        (3, TOLD.count),  # a low rate is no reason to say nothing
+        (100, 100),  # so often it would have been served
+    ],
+)
+def test_a_flood_is_answered_for_a_while_and_closed_from_then_on(count: int, answers: int) -> None:
     clock = Clock()
-    admission = Admission(1000, None, rate=Rate(3, 10), clock=clock)
+    admission = Admission(1000, None, rate=Rate(count, 10), clock=clock)
     for _ in range(5):
         told = [come_and_go(admission, "192.0.2.1") for _ in range(1000)]
-        assert told == [None] * 3 + ["44 10"] * 3 + ["closed"] * 994
+        assert told == [None] * count + ["44 10"] * answers + ["closed"] * (1000 - count - answers)
         assert come_and_go(admission, "198.51.100.1") is None
         clock.advance(10)  # and it recovers at once
 

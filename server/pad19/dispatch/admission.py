@@ -22,6 +22,9 @@ from .shared_counts import SharedCounts
 DEFAULT_PER_ADDRESS = 64
 REFUSALS = 64  # connections that may be open at once only to hear 41 or 44: a handshake costs 0.3 ms
 REFUSALS_PER_ADDRESS = 4
+# How often an address is told 44, or as often as it may come, if that is more: being told costs as much
+# as a page, but a rate may be very low.
+TOLD = Rate(60, 10)
 
 
 class NoRoom(Exception):
@@ -58,8 +61,10 @@ class Admission:
         self._shared = shared
         self._admitted = _Counter() if shared is None else _SharedCounter(shared)
         self._refused = _Counter()
-        # The second one is for being told 44: that costs as much as a page, so it has the same rate.
-        self._rates = None if rate is None else (RateLimit(rate, shared, clock), RateLimit(rate, clock=clock))
+        self._rates: tuple[RateLimit, RateLimit] | None = None  # for coming, and for being told 44
+        if rate is not None:
+            told = max(rate, TOLD, key=lambda rate: rate.count / rate.seconds)
+            self._rates = RateLimit(rate, shared, clock), RateLimit(told, clock=clock)
 
     @property
     def total(self) -> int:
