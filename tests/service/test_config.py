@@ -301,8 +301,20 @@ SINGLE = [  # text, the one problem
         'capsule[1].rewrite[1].to is "gemini://b.org/", but must be a path, since a rewrite stays',
     ),
     (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/a'\nto = '/b'\ncode = 52",
+        "capsule[1].redirect[1].code is no key: remove it, or use one of from, to, permanent, status",
+    ),
+    (
         "[[capsule]]\n[[capsule.redirect]]\nfrom = '/a'\nto = '/b'\nstatus = 52",
-        "capsule[1].redirect[1].status is no key: remove it, or use one of from, to, permanent",
+        "capsule[1].redirect[1].status is 52, but must be 30 or 31: write for example status = 31",
+    ),
+    (
+        "[[capsule]]\n[[capsule.redirect]]\nfrom = '/a'\nto = '/b'\nstatus = 30\npermanent = true",
+        "capsule[1].redirect[1].status is 30, but permanent is true: remove one of them",
+    ),
+    (
+        "[[capsule]]\n[[capsule.gone]]\nfrom = '/a'\nstatus = '52'",
+        'capsule[1].gone[1].status is "52", but must be 40, 41, 50, 51 or 52: write for example status = 41',
     ),
     (
         "[[capsule]]\n[[capsule.redirect]]\nfrom = '/{a}'\nto = '/'\n[[capsule.gone]]\nfrom = '/{b}'",

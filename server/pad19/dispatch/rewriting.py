@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from pad19.protocol.failure import BadRequest, Gone
+from pad19.protocol.failure import BadRequest, Failure, Gone
 from pad19.protocol.pattern import Pattern, PatternTable, Template
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import MAX_META, Redirect, Response
@@ -28,9 +28,10 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """It will not come back (52). ``text``: for the visitor, maybe empty."""
+    """There is nothing. ``text``: for the visitor, maybe empty."""
 
     text: str = ""
+    failure: type[Failure] = Gone
 
 
 Rule = Moved | Alias | Removed
@@ -57,16 +58,15 @@ class Rewriting:
         """Answer, or let the other one do it.
 
         Raises:
-            Gone: A rule says so.
             BadRequest: The URI is too long once it is rewritten.
-            Failure: Whatever the other one raises.
+            Failure: A rule says so, or the other one.
         """
         found = self._table.find(request.segments)
         if found is None:
             return await self._inner(request)
         (pattern, rule), captures = found
         if isinstance(rule, Removed):
-            raise Gone(*filter(None, [rule.text]))
+            raise rule.failure(*filter(None, [rule.text]))
         target = rule.target.fill(captures, pattern.kinds)
         if rule.target.query is None and request.raw_query is not None:
             target += f"?{request.raw_query}"

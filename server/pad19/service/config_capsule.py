@@ -48,6 +48,13 @@ class Redirect(Struct, frozen=True, kw_only=True):
         Reads(read_target),
     ] = field(name="to")
     permanent: Switch = False
+    # The same as a number: 31 is permanent. None: as ``permanent`` says.
+    status: Annotated[Literal[30, 31], Meta(description="30 or 31", examples=[31])] | None = None
+
+    @property
+    def is_permanent(self) -> bool:
+        """As one of the two says; they do not contradict each other in what was checked."""
+        return self.permanent or self.status == 31
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
@@ -60,7 +67,7 @@ class Rewrite(Struct, frozen=True, kw_only=True):
 
 
 class Gone(Struct, frozen=True, kw_only=True):
-    """``[[capsule.gone]]``: paths that will not come back."""
+    """``[[capsule.gone]]``: paths that will not come back, or not for now."""
 
     pattern: PathPattern = field(name="from")
     text: Annotated[
@@ -71,7 +78,10 @@ class Gone(Struct, frozen=True, kw_only=True):
             description="a line of at most 500 characters",
             examples=["This was a long time ago."],
         ),
-    ] = ""  # then the client is told "gone"
+    ] = ""  # then the client is told what the status means, such as "gone"
+    status: Annotated[
+        Literal[40, 41, 50, 51, 52], Meta(description="40, 41, 50, 51 or 52", examples=[41])
+    ] = 52
 
 
 class Zone(Struct, frozen=True, kw_only=True):

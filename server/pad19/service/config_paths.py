@@ -34,6 +34,8 @@ def check_paths(key: str, capsule: Capsule) -> Iterator[Problem]:
     for name, entries in sections.items():
         for number, entry in enumerate(entries, 1):
             place = f"{key}.{name}[{number}]"
+            if isinstance(entry, Redirect) and entry.permanent and entry.status == 30:
+                yield f"{place}.status", "is 30, but permanent is true: remove one of them"
             pattern = Pattern.parse(entry.pattern)
             template = None if isinstance(entry, Gone) else Template.parse(entry.target)
             for unknown in sorted(template.names - {*pattern.kinds}) if template else ():

@@ -11,6 +11,7 @@ from pad19.dispatch.router import Handler
 from pad19.dispatch.texts import Wording, texts_in
 from pad19.dispatch.visitors import AuthorityFile, FingerprintFile, Fingerprints
 from pad19.dispatch.zones import Grant, Guard, List, Zone, Zones, parse_path
+from pad19.protocol.failure import Gone, NotFound, PermanentFailure, ServerUnavailable, TemporaryFailure
 from pad19.protocol.pattern import Pattern, Template
 
 from .config import Config, ConfigError
@@ -18,6 +19,12 @@ from .config_capsule import Capsule
 from .config_values import Who
 from .mounting import Backstage
 from .uploads import tokens_of
+
+# By capsule.gone.status.
+_GONE = {
+    int(failure.status): failure
+    for failure in (TemporaryFailure, ServerUnavailable, PermanentFailure, NotFound, Gone)
+}
 
 
 def handler_for(capsule: Capsule, backstage: Backstage | None = None, *, guarded: bool = True) -> Handler:
@@ -66,11 +73,11 @@ def rehearse(config: Config) -> tuple[list[Handler], list[str]]:
 
 def _rules(capsule: Capsule) -> Iterator[tuple[Pattern, Rule]]:
     for redirect in capsule.redirects:
-        yield Pattern.parse(redirect.pattern), Moved(Template.parse(redirect.target), redirect.permanent)
+        yield Pattern.parse(redirect.pattern), Moved(Template.parse(redirect.target), redirect.is_permanent)
     for rewrite in capsule.rewrites:
         yield Pattern.parse(rewrite.pattern), Alias(Template.parse(rewrite.target))
     for gone in capsule.gone:
-        yield Pattern.parse(gone.pattern), Removed(gone.text)
+        yield Pattern.parse(gone.pattern), Removed(gone.text, _GONE[gone.status])
 
 
 def zones_of(capsule: Capsule) -> Zones:

@@ -101,7 +101,8 @@ def _shape(rule: Rule) -> dict[str, Any]:
             "additionalProperties": _value(values),
         }
     if get_origin(kind) is Literal:
-        return {"type": "string", "enum": [*get_args(kind)]}
+        values = [*get_args(kind)]
+        return {"type": _TYPES[type(values[0])], "enum": values}
     return {"type": _TYPES[kind]}
 
 
