@@ -234,7 +234,7 @@ REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQU
 REFUSED: list[
     tuple[str, bytes | None, bytes | None, str, str]
 ] = [  # ..., the file at fault, what and the mend
-    ("no files", None, None, "crt", "is missing; make a pair with `pad19 cert new capsule.example`"),
+    ("no files", None, None, "crt", "is missing; .* `pad19 cert new capsule.example --certs /.*`$"),
     ("no certificate", None, KEY, "crt", "is missing; make a pair"),
     ("no key", GOOD, None, "key", "is missing; restore it"),
     ("empty certificate", b" \n", KEY, "crt", "is empty; restore it"),
@@ -321,8 +321,18 @@ def test_an_expired_one_from_elsewhere_is_renewed_there(tmp_path: Path) -> None:
 
 
 def test_commands_can_be_pasted() -> None:
-    assert command("renew", "*.example.org") == "pad19 cert renew '*.example.org'"
-    assert command("new", "example.org") == "pad19 cert new example.org"
+    assert command("renew", "*.example.org", None) == "pad19 cert renew '*.example.org'"
+    assert command("new", "example.org", Path("certs")) == "pad19 cert new example.org --certs certs"
+    assert command("new", "::1", Path("my $HOME/c")) == "pad19 cert new ::1 --certs 'my $HOME/c'"
+
+
+def test_a_usual_folder_is_not_named(tmp_path: Path) -> None:
+    with pytest.raises(CertificateError, match=rf"`pad19 cert new {HOST}`$"):
+        load(*pair(tmp_path, None, None), host=HOST, usual=True)
+    [warning] = load(
+        *pair(tmp_path, pem(issue()), KEY), host=HOST, usual=True, now=NOW + timedelta(days=2)
+    ).warnings
+    assert warning.endswith(f"`pad19 cert renew {HOST}`")
 
 
 def test_certificate_with_a_wrong_signature(tmp_path: Path) -> None:
@@ -359,7 +369,7 @@ WARNED: list[tuple[str, x509.Certificate, timedelta, str]] = [
         "expired",
         issue(),
         timedelta(days=2),
-        r"\.crt expired on 2025-06-02; renew it with `pad19 cert renew capsule\.example`",
+        r"\.crt expired on 2025-06-02; renew it with `pad19 cert renew capsule\.example --certs /.+`$",
     ),
     (
         "expired, from an authority",

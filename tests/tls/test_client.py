@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from trio.testing import MockClock
 
 from pad19.protocol.response_reader import BadHeader, Header
 from pad19.tls.client import ConnectFailed, Connection, connect
@@ -58,13 +59,33 @@ async def test_one_exchange(pieces: list[bytes], max_bytes: int) -> None:
             assert connection.address == "127.0.0.1"
             assert connection.stream.version == "TLSv1.3"
             assert connection.cipher == "TLS_AES_128_GCM_SHA256"
-            assert connection.connect_seconds > 0
-            assert connection.handshake_seconds > 0
             assert await connection.ask("gemini://localhost/a?b") == Header(20, "text/gemini")
             assert await body(connection, max_bytes) == b"# Hello\n"
     assert server.requests == ["gemini://localhost/a?b"]
     assert server.server_names == ["localhost"]
     assert server.fingerprints == [None]
+
+
+async def test_how_long_it_took(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hesitant(FakeServer):
+        async def _serve(self, transport: trio.abc.Stream) -> None:
+            assert isinstance(transport, trio.SocketStream)
+            await trio.lowlevel.wait_readable(transport.socket)  # the client is connected, and has begun
+            mock_clock.jump(2)
+            await super()._serve(transport)
+
+    async def far_away(host: str, port: int) -> trio.SocketStream:
+        mock_clock.jump(0.5)
+        return await open_tcp_stream(host, port)
+
+    open_tcp_stream = trio.open_tcp_stream
+    monkeypatch.setattr(trio, "open_tcp_stream", far_away)
+    async with trio.open_nursery() as nursery:
+        server = Hesitant(answers())
+        await nursery.start(server.run)
+        async with await connect("localhost", server.port, client_context()) as connection:
+            assert (connection.connect_seconds, connection.handshake_seconds) == (0.5, 2)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_large_body_comes_in_pieces() -> None:

@@ -1,5 +1,8 @@
 import hashlib
 import re
+import subprocess
+import sys
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +14,9 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 
 from pad19.protocol.client import Identity
 from pad19.tls.identity import MAX_REMEMBERED, UNREADABLE_DATE, identify, identify_der
+
+# pytest puts a filter of its own in front of that of the module.
+pytestmark = pytest.mark.filterwarnings("ignore:::pad19.tls.identity")
 
 START = datetime(2024, 2, 29, tzinfo=UTC)
 END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -305,3 +311,42 @@ def test_huge_certificates_are_not_remembered() -> None:
     certificate = issue(extension=padding)
     assert identify(certificate) == identify(certificate)
     assert identify(certificate) is not identify(certificate)
+
+
+# Warnings
+
+STRANGE = handmade(serial=b"\xff")  # cryptography warns of it
+
+
+def test_nothing_that_other_threads_have_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = x509.load_der_x509_certificate
+    seen = []
+
+    def look(der: bytes) -> x509.Certificate:
+        seen.append(warnings.filters is filters)
+        return load(der)
+
+    filters = warnings.filters
+    monkeypatch.setattr(x509, "load_der_x509_certificate", look)
+    assert identify_der(handmade(serial=b"\x02")).defect is None
+    assert seen == [True]
+
+
+READ = """
+import sys, warnings
+from cryptography import x509
+from pad19.tls.identity import identify_der
+der = sys.stdin.buffer.read()
+assert identify_der(der).serial_number == -1
+try:
+    x509.load_der_x509_certificate(der).serial_number
+except Warning:
+    print("elsewhere it counts")
+"""
+
+
+def test_a_strange_certificate_is_not_worth_a_warning() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", READ], input=STRANGE, capture_output=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (b"elsewhere it counts\n", b"")

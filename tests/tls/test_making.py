@@ -131,8 +131,10 @@ def test_strict_clients_take_it_once_they_trust_it(tmp_path: Path, host: str, se
 
 def test_make_refuses_to_overwrite(tmp_path: Path) -> None:
     before = make(HOST, tmp_path)
-    with pytest.raises(CertificateError, match=rf"{HOST}\.crt exists already; renew it with .* or move it"):
-        make(HOST, tmp_path)
+    for usual, folder in ((False, f" --certs {tmp_path}"), (True, "")):
+        sentence = rf"{HOST}\.crt exists already; renew it with `pad19 cert renew {HOST}{folder}`, or move it"
+        with pytest.raises(CertificateError, match=sentence):
+            make(HOST, tmp_path, usual=usual)
     assert load_or_make(HOST, tmp_path) == (before, False)
 
 
@@ -313,6 +315,28 @@ def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(CertificateError, match=r"key cannot be written \(No space left on device\)"):
         make(HOST, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+MENDS = [  # what the system says, how that is mended
+    (errno.ENOSPC, "make room there"),
+    (errno.EDQUOT, "make room there"),
+    (errno.EROFS, "mount it to be written to"),
+    (errno.EMFILE, "allow this process more of that"),
+    (errno.EIO, "make the folder writable for the user that runs pad19"),
+]
+
+
+@pytest.mark.parametrize(("number", "mend"), MENDS)
+def test_how_to_mend_what_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, mend: str
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(CertificateError) as caught:
+        make(HOST, tmp_path)
+    assert f" cannot be written ({os.strerror(number)}); {mend}" in str(caught.value)
 
 
 def test_host_too_long_for_a_file(tmp_path: Path) -> None:

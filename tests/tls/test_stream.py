@@ -3,14 +3,15 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock, check_two_way_stream, memory_stream_pair
+from trio.testing import MockClock, check_two_way_stream, lockstep_stream_pair, memory_stream_pair
 
 from pad19.tls.context import client_context
-from pad19.tls.errors import HandshakeFailed, Truncated
+from pad19.tls.errors import CutOff, HandshakeFailed, Truncated
 from pad19.tls.socket_stream import DRAIN_BYTES, DRAIN_SECONDS, SocketStream
 from pad19.tls.stream import BATCH, TLSStream
 from support.tls import Pair, expired, memory_pair, self_signed, server_contexts
@@ -32,8 +33,13 @@ async def shaken(ours: trio.abc.Stream, theirs: trio.abc.Stream) -> tuple[TLSStr
     return client, server
 
 
-async def test_is_a_trio_stream() -> None:
-    await check_two_way_stream(memory_pair, None)
+@pytest.mark.parametrize("is_server_first", [False, True])
+async def test_is_a_trio_stream(is_server_first: bool) -> None:
+    async def clogged() -> tuple[TLSStream, TLSStream]:
+        client, server = await shaken(*lockstep_stream_pair())
+        return (server, client) if is_server_first else (client, server)
+
+    await check_two_way_stream(memory_pair, clogged)
 
 
 async def test_is_a_trio_stream_over_sockets() -> None:
@@ -322,14 +328,113 @@ async def test_draining_ends_by_volume() -> None:
     client.close()
 
 
-async def test_a_cut_off_send_leaves_the_stream_broken() -> None:
+async def test_a_cut_off_send_leaves_the_stream_broken(autojump_clock: MockClock) -> None:
     client, server = await shaken(*socket_pair())
-    with trio.move_on_after(0.05):
+    with trio.move_on_after(1):
         await server.send_all(bytes(50_000_000))
-    with pytest.raises(trio.BrokenResourceError):
-        await server.send_all(b"more")
+    for send in (partial(server.send_all, b"more"), partial(server.finish, b"more"), server.finish):
+        with trio.fail_after(1), pytest.raises(trio.BrokenResourceError, match="cut off"):
+            await send()
+        assert not server.closed
     await server.aclose()
     await client.aclose()
+
+
+class Sticky(trio.abc.Stream):
+    """A transport that, once it is stuck, takes a part of what is sent, and waits for ever."""
+
+    def __init__(self, transport: trio.abc.Stream) -> None:
+        self._transport = transport
+        self.is_stuck = False
+        self.taken: list[bytes] = []
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._transport.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self.is_stuck:
+            self.taken.append(bytes(data[:1]))
+            await trio.sleep_forever()
+        await self._transport.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None: ...
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+async def test_nothing_follows_what_a_reader_sent_in_part() -> None:
+    """Who reads may have to send, too: here the tickets. Who writes waits until that is out, or cancelled."""
+    ours, theirs = memory_stream_pair()
+    transport = Sticky(theirs)
+    _, server = await shaken(ours, transport)
+    transport.is_stuck = True
+
+    async def write() -> None:
+        with pytest.raises(trio.BrokenResourceError, match="cut off"):
+            await server.write(b"more")
+
+    async with trio.open_nursery() as writing, trio.open_nursery() as reading:
+        reading.start_soon(server.read)
+        await trio.testing.wait_all_tasks_blocked()
+        writing.start_soon(write)
+        await trio.testing.wait_all_tasks_blocked()
+        reading.cancel_scope.cancel()
+        writing.cancel_scope.deadline = trio.current_time() + 5
+    assert len(transport.taken) == 1
+
+
+# What is out when it breaks
+
+
+class Leaving(Sticky):
+    """A transport whose other side is gone after some sends."""
+
+    left = 10
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if not self.left:
+            raise trio.BrokenResourceError("gone")
+        self.left -= 1
+        await super().send_all(data)
+
+
+@pytest.mark.parametrize(
+    ("size", "sends", "is_cut"),
+    [
+        (1, 0, False),
+        (BATCH, 0, False),
+        (BATCH + 1, 0, False),
+        (BATCH + 1, 1, True),
+        (5 * BATCH, 0, False),
+        (5 * BATCH, 1, True),
+        (5 * BATCH, 4, True),
+    ],
+)
+async def test_finish_tells_whether_a_part_is_out(size: int, sends: int, is_cut: bool) -> None:
+    ours, theirs = memory_stream_pair()
+    transport = Leaving(theirs)
+    _, server = await shaken(ours, transport)
+    transport.left = sends
+    with pytest.raises(trio.BrokenResourceError, match="gone") as broken:
+        await server.finish(bytes(size))
+    assert isinstance(broken.value, CutOff) is is_cut
+
+
+@pytest.mark.parametrize("takes", ["something", "nothing"])
+async def test_a_socket_tells_whether_a_part_is_out(takes: str, autojump_clock: MockClock) -> None:
+    client, server = socket_pair(stall=30)
+    if takes == "nothing":
+        with pytest.raises(CutOff, match="client read nothing for 30 s"):
+            await server.send_all(bytes(50_000_000))
+    with pytest.raises(trio.BrokenResourceError, match="client read nothing for 30 s") as broken:
+        await server.send_all(bytes(50_000_000))
+    assert isinstance(broken.value, CutOff) == (takes == "something")
+    client.close()
+    with pytest.raises(trio.BrokenResourceError, match="Broken pipe") as broken:
+        await server.send_all(b"x")
+    assert not isinstance(broken.value, CutOff)
+    server.close()
 
 
 async def test_ciphertext_without_plaintext_does_not_keep_us_from_others() -> None:

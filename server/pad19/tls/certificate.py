@@ -182,20 +182,23 @@ def load(
     *,
     host: str | None = None,
     elsewhere: bool = False,
+    usual: bool = False,
     now: datetime | None = None,
 ) -> Credentials:
     """Read a certificate with its chain, leaf first, and its key; check that both can be served.
 
     Keys are RSA, ECDSA or Ed25519, as PKCS#8 or in the traditional forms. ``host``: whom the
     certificate should cover; without one it is no server's. ``elsewhere``: somebody else than pad19
-    makes and renews the pair. ``now`` (aware) is for the dates, which lead to warnings only.
+    makes and renews the pair. ``usual``: it is in the folder where ``pad19 cert`` looks by itself, so that
+    messages need not name that. ``now`` (aware) is for the dates, which lead to warnings only.
 
     Raises:
         CertificateError: A file is missing, unreadable, not PEM or weak, or the two do not match.
     """
     ours = None if elsewhere else host
     mend = RESTART if ours else _REPLACE
-    missing = f"make a pair with `{command('new', ours)}`" if ours else "name the file that has it"
+    folder = None if usual else certificate_path.parent
+    missing = f"make a pair with `{command('new', ours, folder)}`" if ours else "name the file that has it"
     leaf, *chain = _read_certificates(certificate_path, missing, mend)
     identity = identify(leaf)
     if identity.defect:
@@ -220,14 +223,21 @@ def load(
         hosts=_hosts(leaf, certificate_path, mend),
         identity=identity,
     )
-    renewal = f"with `{command('renew', ours)}`" if ours and credentials.self_signed else "where it came from"
+    renewal = "where it came from"
+    if ours and credentials.self_signed:
+        renewal = f"with `{command('renew', ours, folder)}`"
     warnings = _warnings(credentials, host, renewal, now or datetime.now(UTC))
     return replace(credentials, warnings=tuple(warnings))
 
 
-def command(name: str, host: str) -> str:
-    """``pad19 cert new '*.example.org'``, to be pasted."""
-    return f"pad19 cert {name} {shlex.quote(host)}"
+def command(name: str, host: str, folder: Path | None) -> str:
+    """``pad19 cert new '*.example.org' --certs keys``, to be pasted.
+
+    ``folder``: None where whoever reads it would get to the same one without. What a server says is read
+    by others and from elsewhere, so it always has the folder.
+    """
+    words = ["pad19", "cert", name, host, *(("--certs", str(folder)) if folder else ())]
+    return shlex.join(words)
 
 
 def read_key(path: Path, mend: str = RESTART) -> PrivateKey:

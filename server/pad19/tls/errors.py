@@ -14,6 +14,10 @@ class Truncated(trio.BrokenResourceError):
     """The connection ended without close_notify: what was received may not be all."""
 
 
+class CutOff(trio.BrokenResourceError):
+    """The connection broke when a part of what was to be sent was out already."""
+
+
 def reason(error: SSL.Error) -> str:
     """``[('SSL routines', '', 'no shared cipher')]`` -> ``no shared cipher``."""
     if error.args and isinstance(error.args[0], list) and error.args[0]:

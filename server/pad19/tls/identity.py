@@ -38,6 +38,10 @@ _SHORT_NAMES = {  # in addition to those of RFC 4514, as OpenSSL writes them
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+# cryptography's warnings are about a stranger's certificate, not about this program. Once and for all, since
+# `catch_warnings` changes what all threads have, and those of routes may be about to do the same.
+warnings.filterwarnings("ignore", module=re.escape(__name__))
+
 _T = TypeVar("_T")
 
 
@@ -69,16 +73,13 @@ def _remember(der: bytes) -> Identity:
 
 
 def _read(der: bytes) -> Identity:
-    # The warnings are about the stranger's certificate, not about this program.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            certificate = x509.load_der_x509_certificate(der)
-        except Exception:  # whatever it is, the certificate is at fault
-            digest = _sha256(der)
-            unreadable = "this certificate is malformed"
-            return Identity(digest, digest, (), (), 0, UNREADABLE_DATE, UNREADABLE_DATE, unreadable)
-        return _examine(certificate, der)
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+    except Exception:  # whatever it is, the certificate is at fault
+        digest = _sha256(der)
+        unreadable = "this certificate is malformed"
+        return Identity(digest, digest, (), (), 0, UNREADABLE_DATE, UNREADABLE_DATE, unreadable)
+    return _examine(certificate, der)
 
 
 def _examine(certificate: x509.Certificate, der: bytes) -> Identity:

@@ -9,6 +9,7 @@ do; whoever comes second takes the first one's key. The key comes first, so that
 ever without its key, and a key alone is where the next attempt goes on.
 """
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,19 +44,22 @@ def load_or_make(
     return load(certificate_path, key_path, host=host, now=now), made
 
 
-def make(host: str, folder: Path, *, years: int = YEARS, now: datetime | None = None) -> Credentials:
-    """Make the certificate of a host, with the key in the folder if there is one.
+def make(
+    host: str, folder: Path, *, years: int = YEARS, usual: bool = False, now: datetime | None = None
+) -> Credentials:
+    """Make the certificate of a host, with the key in the folder if there is one. ``usual``: as in `load`.
 
     Raises:
         CertificateError: There is a certificate already, or the folder cannot be written.
     """
     certificate_path, key_path = files(host, folder)
     if not _make(host, folder, years, now):
+        renewal = command("renew", host, None if usual else folder)
         raise CertificateError(
-            f"{certificate_path} exists already; renew it with `{command('renew', host)}`, "
+            f"{certificate_path} exists already; renew it with `{renewal}`, "
             f"or move it and {key_path.name} away for a new key"
         )
-    return load(certificate_path, key_path, host=host, now=now)
+    return load(certificate_path, key_path, host=host, usual=usual, now=now)
 
 
 def make_client(
@@ -81,15 +85,23 @@ def make_client(
 
 
 def renew(
-    host: str, folder: Path, *, years: int = YEARS, force: bool = False, now: datetime | None = None
+    host: str,
+    folder: Path,
+    *,
+    years: int = YEARS,
+    force: bool = False,
+    usual: bool = False,
+    now: datetime | None = None,
 ) -> Credentials:
     """Give a self-signed certificate new dates. Key and names stay; ``host`` is added if it is missing.
+
+    ``usual``: as in `load`.
 
     Raises:
         CertificateError: It is not self-signed (without ``force``), or one of the files is of no use.
     """
     certificate_path, key_path = files(host, folder)
-    current = load(certificate_path, key_path, host=host, now=now)
+    current = load(certificate_path, key_path, host=host, usual=usual, now=now)
     if not current.self_signed and not force:
         raise CertificateError(
             f"{certificate_path} was issued by a certificate authority; renew it there, "
@@ -102,7 +114,7 @@ def renew(
         current.certificate.subject, names, ExtendedKeyUsageOID.SERVER_AUTH, current.private_key, years, now
     )
     _write(certificate_path, certificate.public_bytes(Encoding.PEM), 0o644, replace=True)
-    return load(certificate_path, key_path, host=host, now=now)
+    return load(certificate_path, key_path, host=host, usual=usual, now=now)
 
 
 def _make(host: str, folder: Path, years: int, now: datetime | None) -> bool:
@@ -238,8 +250,18 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+_MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there, or name another folder"),
+    errno.EROFS: "mount it to be written to (for systemd: ReadWritePaths=), or name another folder",
+    **dict.fromkeys(
+        (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+        "allow this process more of that, or end others, and try again",
+    ),
+}
+
+
 def _unwritable(path: Path, error: OSError) -> CertificateError:
-    return CertificateError(
-        f"{path} cannot be written ({error.strerror}); "
-        "make the folder writable for the user that runs pad19, or name another one"
+    mend = _MENDS.get(
+        error.errno or 0, "make the folder writable for the user that runs pad19, or name another one"
     )
+    return CertificateError(f"{path} cannot be written ({error.strerror}); {mend}")

@@ -13,6 +13,8 @@ import termios
 
 import trio
 
+from .errors import CutOff
+
 RECEIVE_SIZE = 16384 + 512  # bytes; one full TLS record with its overhead
 DRAIN_BYTES = 2 * 1024 * 1024  # unread input that is thrown away so that the answer arrives
 DRAIN_SECONDS = 3.0
@@ -23,7 +25,8 @@ _MSG_MORE = getattr(socket, "MSG_MORE", 0)  # Linux
 class SocketStream(trio.abc.HalfCloseableStream):
     """Owns a non-blocking, connected stream socket.
 
-    ``stall``: seconds without progress after which a send gives up with BrokenResourceError.
+    ``stall``: seconds without progress after which a send gives up with BrokenResourceError. That is a
+    `CutOff` if the kernel has taken a part.
     """
 
     __slots__ = ("_emptied", "_fd", "_socket", "_stall", "_waiting")
@@ -75,7 +78,12 @@ class SocketStream(trio.abc.HalfCloseableStream):
         except OSError as error:
             raise self._translated(error) from error
         if sent < len(data):
-            await self._send_rest(memoryview(data)[sent:], flags)
+            try:
+                await self._send_rest(memoryview(data)[sent:], flags)
+            except trio.BrokenResourceError as error:
+                if not sent:
+                    raise
+                raise CutOff(str(error)) from error
 
     async def _send_rest(self, data: memoryview, flags: int) -> None:
         while data:

@@ -18,7 +18,7 @@ from OpenSSL import SSL, crypto
 
 from pad19.protocol.client import Identity
 
-from .errors import HandshakeFailed, Truncated, clear_errors, reason
+from .errors import CutOff, HandshakeFailed, Truncated, clear_errors, reason
 from .identity import identify_der
 from .socket_stream import SocketStream
 
@@ -26,6 +26,7 @@ RECORD = 16384  # bytes of plaintext in one TLS record at most (RFC 8446, sectio
 BATCH = 8 * RECORD  # plaintext encrypted in one call: fewer calls, bounded memory
 _BATCH_OVERHEAD = 8 * 64  # header, tag and padding of the records of a batch, generously
 _SMALL = 4096  # what tickets and alerts need on top of a body
+_CUT = "an earlier send was cut off"
 ALERT_SECONDS = 1.0  # for a client that is told why the handshake failed
 
 
@@ -42,8 +43,8 @@ class TLSStream(trio.abc.Stream):
     """
 
     __slots__ = (
-        "_broken", "_closed", "_flushed", "_flushing", "_receiving", "_sending", "_server_side",
-        "_tls", "_transport",
+        "_broken", "_closed", "_flushed", "_flushing", "_has_spoken", "_receiving", "_sending",
+        "_server_side", "_tls", "_transport",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,7 @@ class TLSStream(trio.abc.Stream):
             if server_name:
                 self._tls.set_tlsext_host_name(server_name.encode("ascii"))
         self._closed = self._broken = self._sending = self._receiving = self._flushing = False
+        self._has_spoken = False
         self._flushed: trio.Event | None = None  # somebody waits for the flush under way
 
     @property
@@ -181,13 +183,27 @@ class TLSStream(trio.abc.Stream):
                 if rounds:  # ciphertext without plaintext (key updates) must not keep us from others
                     await trio.lowlevel.checkpoint()
                 rounds += 1
-                if not self._flushing:  # else the flush under way takes it along
+                if not (self._flushing or self._keeps_tickets):  # a flush under way takes it along
                     await self._flush_quietly()  # what came in before the other side left still counts
                 await self._fill()
                 self._check_open()
             return data
         finally:
             self._receiving = False
+
+    @property
+    def _keeps_tickets(self) -> bool:
+        """Whether there is nothing to say but tickets, which can wait for the first answer.
+
+        Over a transport without a buffer they must: the client may be waiting to send, and reads later. A
+        socket takes them, and tells a client with Nagle's algorithm on to go on.
+        """
+        return (
+            not self._has_spoken
+            and self._server_side
+            and not isinstance(self._transport, SocketStream)
+            and self.version == "TLSv1.3"
+        )
 
     def decrypt(self, max_bytes: int = RECORD) -> bytes | None:
         """What has arrived already, ``b""`` at the end, None if it takes more input.
@@ -238,13 +254,14 @@ class TLSStream(trio.abc.Stream):
                     if self._flushed is None:
                         self._flushed = trio.Event()
                     await self._flushed.wait()
-                await self._flush(BATCH + _BATCH_OVERHEAD)
+                await self._flush(BATCH + _BATCH_OVERHEAD + _SMALL)
         finally:
             self._sending = False
 
     def _encrypt(self, data: bytes | memoryview) -> None:
         if self._broken:
-            raise trio.BrokenResourceError("an earlier send was cut off")
+            raise trio.BrokenResourceError(_CUT)
+        self._has_spoken = True
         try:
             self._tls.send(data)
         except SSL.Error as error:
@@ -252,6 +269,8 @@ class TLSStream(trio.abc.Stream):
 
     async def _flush(self, size: int = _SMALL) -> None:
         """Send what OpenSSL wants to say. ``size``: the most that is expected, in bytes."""
+        if self._broken:  # maybe by the flush that somebody has just waited for
+            raise trio.BrokenResourceError(_CUT)
         while True:
             try:
                 data = self._tls.bio_read(size)
@@ -296,31 +315,43 @@ class TLSStream(trio.abc.Stream):
 
     # Ending
 
-    async def finish(self, data: bytes = b"", *, drain: bool = False) -> None:
+    async def finish(self, data: bytes | memoryview = b"", *, drain: bool = False) -> None:
         """Send ``data``, close_notify and the end of the stream in as few segments as they fit in.
 
         ``drain``: more input is to be expected, which must be read before the close (see
         `SocketStream.finish`).
+
+        Raises:
+            CutOff: A part of ``data`` is out, and it may be all but the end.
         """
         self._check_open()
-        view: bytes | memoryview = data
         if len(data) > BATCH:
-            view = memoryview(data)
-            await self.write(view[:-BATCH])
-            view = view[-BATCH:]
-        if view:
-            self._encrypt(view)
+            await self._finish_large(memoryview(data), drain=drain)
+            return
+        if data:
+            self._encrypt(data)
+        elif self._broken:
+            raise trio.BrokenResourceError(_CUT)
         self._shutdown()
         self._closed = True
         transport = self._transport
         if isinstance(transport, SocketStream):
-            last = self._take(len(view) + _BATCH_OVERHEAD + _SMALL)
+            last = self._take(len(data) + _BATCH_OVERHEAD + _SMALL)
             await transport.finish(last, drain=drain)
         else:
             try:
-                await self._flush(len(view) + _SMALL)
+                await self._flush(len(data) + _SMALL)
             finally:
                 await transport.aclose()
+
+    async def _finish_large(self, data: memoryview, *, drain: bool) -> None:
+        await self.write(data[:BATCH])
+        rest = data[BATCH:]
+        try:
+            await self.write(rest[:-BATCH])
+            await self.finish(rest[-BATCH:], drain=drain)
+        except trio.BrokenResourceError as error:
+            raise CutOff(str(error)) from error
 
     async def aclose(self) -> None:
         """Send close_notify, as far as that is possible without waiting long, and close."""
