@@ -1,6 +1,7 @@
 """`.meta` files: which line applies to a path, what it says, and what is wrong with the others."""
 
 import re
+from fnmatch import fnmatchcase
 from functools import cache
 
 import pytest
@@ -33,8 +34,10 @@ AGATE = """\
 test: text/html
 **/*.nl.gmi: ;lang=nl
 test.gmi: ;lang=en ;charset=us-ascii
-gone.txt: 52 This file is no longer available.
-example.com/index.gmi: ;lang=en-US
+gone.txt: 52 This file is no longer available.  # since 2021
+example.com/index.gmi: ;lang=en-US # a comment
+index.gmi: ;lang=en-GB
+plain.gmi: # no parameters
 """
 AGATE_FOUND: list[tuple[str, Directive | None]] = [
     ("test", Mimetype("text/html")),
@@ -43,8 +46,12 @@ AGATE_FOUND: list[tuple[str, Directive | None]] = [
     ("test.gmi", Parameters("; lang=en; charset=us-ascii")),
     ("gone.txt", GONE),
     ("example.com/index.gmi", Parameters("; lang=en-US")),
-    ("index.gmi", None),
+    ("index.gmi", Parameters("; lang=en-GB")),
+    ("plain.gmi", Parameters("")),
     ("a/example.com/index.gmi", None),
+    ("a/index.gmi", None),
+    ("a/gone.txt", None),
+    ("a/test", None),
     ("test/", None),
     ("", None),
 ]
@@ -62,17 +69,25 @@ old/: 31 /new/
 *.txt: text/plain; charset=iso-8859-1
 private*: 51
 atom.xml: application/atom+xml
-*: ;lang=fi
+irc.gmi: 52 Now in #gemini on IRC
+moved.gmi: 31 /all.gmi#moved
+*.gmi: ;lang=fi
 """
 GMCAPSULE_FOUND: list[tuple[str, Directive | None]] = [
     ("old/", Header(Status.PERMANENT_REDIRECT, "/new/")),
-    ("sub/old/", Header(Status.PERMANENT_REDIRECT, "/new/")),
-    ("old", Parameters("; lang=fi")),
+    ("sub/old/", None),
+    ("old", None),
     ("sub/a.txt", Mimetype("text/plain; charset=iso-8859-1")),
     ("private.txt", Mimetype("text/plain; charset=iso-8859-1")),
-    ("sub/private.gmi", Header(Status.NOT_FOUND, "")),
+    ("private.gmi", Header(Status.NOT_FOUND, "")),
+    ("private/a.gmi", Header(Status.NOT_FOUND, "")),
+    ("sub/private.gmi", Parameters("; lang=fi")),
     ("atom.xml", Mimetype("application/atom+xml")),
+    ("sub/atom.xml", None),
+    ("irc.gmi", Header(Status.GONE, "Now in #gemini on IRC")),
+    ("moved.gmi", Header(Status.PERMANENT_REDIRECT, "/all.gmi#moved")),
     ("index.gmi", Parameters("; lang=fi")),
+    ("sub/index.gmi", Parameters("; lang=fi")),
     ("sub/", None),
 ]
 
@@ -99,6 +114,13 @@ DIRECTIVES: list[tuple[str, Directive]] = [
     ("31 /caf\xe9", Header(Status.PERMANENT_REDIRECT, "/caf\xe9")),
     ("3gpp/x", Mimetype("3gpp/x")),
     ("44 30", Header(Status.SLOW_DOWN, "30")),
+    ("# a comment", Parameters("")),
+    (";lang=de # a comment", Parameters("; lang=de")),
+    ("text/html\t#\tof 1999 # or so", Mimetype("text/html")),
+    ("52 Gone #", Header(Status.GONE, "Gone")),
+    ("51 # it never was there", Header(Status.NOT_FOUND, "")),
+    ("52 See #1, or a#b # and c", Header(Status.GONE, "See #1, or a#b")),
+    ("30 /b#c", Header(Status.TEMPORARY_REDIRECT, "/b#c")),
 ]
 
 
@@ -133,6 +155,9 @@ PROBLEMS = [
     ("a: 10", "a prompt is missing after 10"),
     ("a: 11 ", "a prompt is missing after 11"),
     ("a: 30", "a target is missing after 30"),
+    ("a: 30 # /b", "a target is missing after 30"),
+    ("a: text/html #x", "'text/html #x' is not a MIME type"),
+    ("a # b", "'a # b' is not 'pattern: directive'"),
     ("a: 31\t", "a target is missing after 31"),
     ("[zz: 52 x", "a bracket is not closed: write [[] for the character itself"),
     ("a[b]c[: 52 x", "a bracket is not closed"),
@@ -200,14 +225,17 @@ def test_length_of_text_is_bounded() -> None:
 MATCHED = [  # pattern, paths that match, paths that do not
     (
         "a.txt",
-        ["a.txt", "sub/a.txt", "a/b/a.txt"],
-        ["A.txt", "a.txt/", "ba.txt", "a.txt2", "a.txt/b", "axtxt"],
+        ["a.txt"],
+        ["sub/a.txt", "a/b/a.txt", "A.txt", "a.txt/", "ba.txt", "a.txt2", "a.txt/b", "axtxt"],
     ),
     ("*.txt", ["a.txt", ".txt", "sub/a.txt", "a\nb.txt"], ["a.txt.gz", "a.txt/", "a.txt/b"]),
     ("*", ["a", "sub/.a"], ["", "/", "a/"]),
-    ("?", ["a", "sub/b", "\xe9"], ["ab", "a/", ""]),
+    ("a*", ["a", "ab", "ab/c", "a/b/c"], ["sub/a", "ba", "ab/"]),
+    ("a*b*c", ["abc", "a/b/c", "a/bxb/c"], ["a/b", "sub/abc"]),
+    ("?", ["a", "\xe9"], ["sub/b", "ab", "a/", "", "/"]),
+    ("a?b", ["axb"], ["a/b", "sub/axb"]),
     ("**", ["a", "sub/a"], ["a/"]),
-    ("a**b", ["ab", "axxb", "sub/ab"], ["a/b"]),
+    ("a**b", ["ab", "axxb", "a/b"], ["sub/ab"]),
     ("/a.txt", ["a.txt"], ["sub/a.txt"]),
     ("/*.txt", ["a.txt"], ["sub/a.txt"]),
     ("sub/*.txt", ["sub/a.txt"], ["a.txt", "sub/b/a.txt", "x/sub/a.txt"]),
@@ -220,13 +248,15 @@ MATCHED = [  # pattern, paths that match, paths that do not
     ("sub/**.txt", ["sub/a.txt", "sub/b/a.txt"], ["a.txt"]),
     ("**a*b/c", ["ab/c", "xa/ab/c", "a/x/axb/c"], ["a/b/c", "ab/c/d"]),
     ("**/a*b/**/c", ["ab/c", "x/ab/y/c", "ax/ab/c", "ab/ab/c/c"], ["a/b/c", "c"]),
-    ("old/", ["old/", "sub/old/"], ["old", "old/a", ""]),
+    ("old/", ["old/"], ["sub/old/", "old", "old/a", ""]),
     ("*/", ["a/", "sub/a/"], ["a", ""]),
+    ("a*/", ["a/", "ab/", "ab/c/"], ["sub/a/", "a"]),
     ("/old/", ["old/"], ["sub/old/", "old"]),
     ("sub/*/", ["sub/a/"], ["a/", "sub/", "sub/a/b/", "sub/a"]),
     ("**/", ["a/", "a/b/"], ["a", ""]),
     ("/", ["", "/"], ["a", "a/"]),
-    ("[abc].txt", ["a.txt", "sub/c.txt"], ["d.txt", "ab.txt", "[abc].txt"]),
+    ("[abc].txt", ["a.txt", "c.txt"], ["d.txt", "ab.txt", "[abc].txt", "sub/c.txt"]),
+    ("[*].txt", ["*.txt"], ["a.txt", "**.txt"]),
     ("[!a-c]", ["d", "!"], ["a", "b"]),
     ("[a-c_-]", ["b", "_", "-"], ["d", "a-c"]),
     ("[]]", ["]"], ["[", "[]]"]),
@@ -264,7 +294,9 @@ def test_hostile_pattern_is_answered(pattern: str) -> None:
 
 
 def expected(pattern: str, path: str) -> bool:
-    """Whether a path matches a pattern with a slash: the definition, spelled out without care for time."""
+    """Whether a path matches a pattern: the definition, spelled out without care for time."""
+    has_slash = "/" in pattern
+    pattern = pattern.removeprefix("/")
 
     @cache
     def match(p: int, s: int) -> bool:
@@ -273,7 +305,7 @@ def expected(pattern: str, path: str) -> bool:
             ends = [s, *(end + 1 for end in range(s, len(path)) if path[end] == "/")]
             return any(match(p + folders.end(), end) for end in ends)
         if stars := re.match(r"\*+", rest):
-            deep = stars.end() > 1
+            deep = stars.end() > 1 or not has_slash
             ends = [s]
             while ends[-1] < len(path) and (deep or path[ends[-1]] != "/"):
                 ends.append(ends[-1] + 1)
@@ -295,8 +327,16 @@ names = st.text("ab", min_size=1, max_size=4)
     path=st.lists(names, min_size=1, max_size=5).map("/".join),
 )
 def test_pattern_means_what_it_says(pattern: str, path: str) -> None:
-    pattern = pattern.strip("/")
-    assert matches(f"/{pattern}" if pattern else "x", path) == expected(pattern, path)
+    pattern = pattern.strip("/") or "x"
+    assert matches(pattern, path) == expected(pattern, path)
+    assert matches(f"/{pattern}", path) == expected(f"/{pattern}", path)
+
+
+@given(
+    pattern=st.text("ab*", min_size=1, max_size=8), path=st.lists(names, min_size=1, max_size=4).map("/".join)
+)
+def test_pattern_without_a_slash_means_what_it_does_in_gmcapsule(pattern: str, path: str) -> None:
+    assert matches(pattern, path) == fnmatchcase(path, pattern)
 
 
 @given(st.text() | st.lists(st.sampled_from([*":;/*?[]!-#\r\n ax", "52 ", "31 ", "\ud800"])).map("".join))

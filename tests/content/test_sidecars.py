@@ -39,7 +39,8 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TREE = {
-    "": "*.txt: text/root\nonly-root: text/root\na/b/whole: text/root\na/: text/root\ngone/**: 52 Gone\n",
+    "": "*.txt: text/root\n*.root: text/root\nonly-root: text/root\na/b/whole: text/root\n"
+    "a/: text/root\ngone/**: 52 Gone\n",
     "a": "*.txt: text/a\nb/whole: text/a\nb/: text/a\n/: text/self\n",
     "a/b": "*.txt: text/b\n",
     "empty": "",
@@ -51,7 +52,9 @@ FOUND: list[tuple[str, Directive | None]] = [
     ("a/b/c/d/x.txt", directive("b")),  # folders that are not there
     ("empty/x.txt", directive("root")),
     ("none/x.txt", directive("root")),
-    ("a/b/only-root", directive("root")),
+    ("only-root", directive("root")),
+    ("a/b/only-root", None),
+    ("a/b/only.root", directive("root")),
     ("a/b/whole", directive("a")),
     ("a/", directive("self")),  # the folder's own file is nearer than its parent's
     ("a/b/", directive("a")),
@@ -123,7 +126,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.usefixtures("settled")
 def test_settled_file_is_read_once_until_it_changes(tmp_path: Path, reads: list[str]) -> None:
-    make(tmp_path, {"": "a: text/one", "sub": ""})
+    make(tmp_path, {"": "*a: text/one", "sub": ""})
     (tmp_path / "link").symlink_to("sub")
     sidecars = Sidecars(str(tmp_path))
     for _ in range(3):
@@ -131,13 +134,13 @@ def test_settled_file_is_read_once_until_it_changes(tmp_path: Path, reads: list[
         assert find(sidecars, "link/a") == directive("one")
     assert reads == [".meta", "sub/.meta"]
     next_tick(tmp_path / "scratch")
-    (tmp_path / ".meta").write_text("a: text/two")
+    (tmp_path / ".meta").write_text("*a: text/two")
     for _ in range(3):
         assert find(sidecars, "sub/a") == directive("two")
     assert reads == [".meta", "sub/.meta", ".meta"]
     (tmp_path / ".meta").unlink()
     assert find(sidecars, "sub/a") is None
-    (tmp_path / ".meta").write_text("a: text/three")
+    (tmp_path / ".meta").write_text("*a: text/three")
     assert find(sidecars, "sub/a") == directive("three")
 
 

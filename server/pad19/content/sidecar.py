@@ -1,20 +1,23 @@
 """``.meta`` files: what a capsule's author says about single files, in the forms of agate and GmCapsule.
 
 Lines ``pattern: directive``; the first one that matches counts. Blank lines, ``#`` comments and
-``[section]`` lines are skipped. A directive is one of
+``[section]`` lines are skipped, and so is what stands behind a ``#`` between spaces. A directive is one of
 
 - parameters, which join the type that the name has: ``;lang=nl``. None at all (an empty directive)
   drops even those of the capsule;
 - a full type: ``text/html``, or ``20 text/html``;
 - a header that is sent instead of the file: ``52 This file is no longer available.``
 
-A pattern without a slash is matched against the last name of a path, in this folder and below. One
-with a slash (``/a.txt`` too) is matched against the whole path from this folder on, where ``*`` and
-``?`` stop at a slash and ``**`` does not; ``**/`` also stands for no folder at all. A slash at the
-end matches requests for folders and only those: ``old/``, and ``/`` is this folder itself. Other
-patterns match files. ``[a-z]`` and ``[!a-z]`` are one character. Case counts.
+A pattern is matched against the whole path from this folder on, so a name is the file in this folder.
+``?`` stops at a slash. So does ``*`` in a pattern with a slash (``/*.txt`` too), and ``**`` does not;
+``**/`` also stands for no folder at all. Without a slash, ``*`` is ``**``: ``*.txt`` is for this folder
+and below. A slash at the end matches requests for folders and only those: ``old/``, and ``/`` is this
+folder itself. Other patterns match files. ``[a-z]`` and ``[!a-z]`` are one character. Case counts.
 
-The two servers differ in the meaning of ``*``; this reading suits the patterns their capsules have.
+Where the two servers agree, so does this. Where they do not, a pattern with a slash is read as agate
+reads it, and one without as GmCapsule does (whose every ``*`` crosses slashes, as in ``fnmatch``). The
+first line wins as in GmCapsule; in agate it is the last. In GmCapsule there are no comments, and in
+agate they need no spaces, but texts have ``#gemini`` and URIs have fragments.
 """
 
 import re
@@ -33,6 +36,7 @@ MAX_PATTERN = 1024  # characters; no path is longer
 _SECTION = re.compile(r"\[[^\]]*\]")
 _HEADER = re.compile(r"([0-9]{1,9})(?:[ \t]+(.*))?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_COMMENT = re.compile(r"(?<![^ \t])#(?:[ \t].*)?$")
 _WILDCARD = re.compile(r"[*?\[]")
 _SET = re.compile(r"\[!?+(?:\](?=\])|\]?[^\]]++)\]")
 
@@ -73,7 +77,7 @@ class Sidecar:
         for pattern, directive in rules:
             body = pattern.removesuffix("/")
             kind = self._files if body == pattern else self._folders
-            kind.append((_compile(body.removeprefix("/")), "/" in body, directive))
+            kind.append((_compile(body.removeprefix("/"), is_deep="/" not in body), directive))
 
     def find(self, path: str) -> Directive | None:
         """What applies to a path below the file's folder: ``a.txt``, ``sub/a.txt``, or ``sub/`` for a folder.
@@ -81,16 +85,15 @@ class Sidecar:
         The folder itself is ``""``.
         """
         whole = path.removesuffix("/")
-        name = whole.rpartition("/")[2]
         rules = self._folders if path[-1:] in {"", "/"} else self._files
-        for matches, has_slash, directive in rules:
-            if matches(whole if has_slash else name):
+        for matches, directive in rules:
+            if matches(whole):
                 return directive
         return None
 
 
 _Matcher = Callable[[str], object]  # true or false
-_Rule = tuple[_Matcher, bool, Directive]  # the bool: against the whole path, not the last name
+_Rule = tuple[_Matcher, Directive]
 
 
 def parse(text: str) -> tuple[Sidecar, list[str]]:
@@ -135,7 +138,7 @@ def _parse_line(line: str) -> tuple[str, Directive]:
         raise ValueError(f"the pattern is longer than {MAX_PATTERN} characters")
     if "[" in _SET.sub("", pattern):
         raise ValueError("a bracket is not closed: write [[] for the character itself")
-    return pattern, _parse_directive(directive.lstrip(" \t"))
+    return pattern, _parse_directive(_COMMENT.sub("", directive).strip(" \t"))
 
 
 def _parse_directive(text: str) -> Directive:
@@ -172,10 +175,11 @@ def _parse_directive(text: str) -> Directive:
 # That is at most quadratic in the length of the path, whatever the pattern.
 
 
-def _compile(pattern: str) -> _Matcher:
+def _compile(pattern: str, *, is_deep: bool) -> _Matcher:
+    """What tells whether a path matches. ``is_deep``: a ``*`` is a ``**``."""
     if not _WILDCARD.search(pattern):
         return pattern.__eq__
-    *pieces, last = _cut_pieces(pattern)
+    *pieces, last = _cut_pieces(pattern, is_deep=is_deep)
     # The name of the folder itself is empty: only "/" means it.
     expression = r"(?!\Z)"
     for gap, chunks in pieces:
@@ -198,7 +202,7 @@ _TOKENS = re.compile(
 )
 
 
-def _cut_pieces(pattern: str) -> list[tuple[str, list[str]]]:
+def _cut_pieces(pattern: str, *, is_deep: bool) -> list[tuple[str, list[str]]]:
     """Cut at ``**``, then at ``*``: pairs of what bridges the gap before a piece, and its chunks."""
     pieces = [("", [""])]
     for token in _TOKENS.finditer(pattern):
@@ -206,10 +210,10 @@ def _cut_pieces(pattern: str) -> list[tuple[str, list[str]]]:
         match token.lastgroup:
             case "folders":
                 pieces.append(("(?:[^/]*/)*", [""]))
-            case "any":
-                pieces.append((".*", [""]))
-            case "star":
+            case "star" if not is_deep:
                 chunks.append("")
+            case "star" | "any":
+                pieces.append((".*", [""]))
             case "one":
                 chunks[-1] += "[^/]"
             case "set":
