@@ -1,23 +1,52 @@
-"""A door: visitors ask to be let in, and the owner sees who asked.
+"""A door: visitors ask to be let in, and the owner sees who asked and lets them in.
 
-What they ask for is a part of the capsule that pad19.toml guards:
+What they ask for is a part of the capsule that pad19.toml guards with a list:
 
     [[capsule.zone]]
     path = "/members/"
     allow = "file:members.txt"
+    [capsule.settings]
+    owners = ["sha256:..."]
+    access_list = "members.txt"
 
-The owners' fingerprints stand in pad19.toml, too, as capsule.settings.owners.
+The list is looked for beside the content folder, and so is where `pad19 identity` looks after it. Without
+access_list, owners are shown the command alone.
 """
 
 import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 
-from pad19 import CertificateNotAuthorised, Gemtext, Input, NotFound, Redirect, Request, Routes
+import trio
+
+from pad19 import (
+    Capsule,
+    CertificateNotAuthorised,
+    Gemtext,
+    Input,
+    NotFound,
+    PermanentFailure,
+    Redirect,
+    Request,
+    Routes,
+    TemporaryFailure,
+)
+from pad19.people import let_in
 
 EXPIRES = 30 * 86_400  # seconds; then who asked is forgotten
 # Nothing in a name may mean something to a shell, since the owner copies it into one.
 NAME = re.compile(r"\w[\w .]{0,39}")
 
 routes = Routes()
+folder = Path()  # where the list is; known once the server has started
+
+
+@routes.lifespan
+async def find_folder(capsule: Capsule) -> AsyncIterator[None]:
+    """Remember where the list is."""
+    global folder
+    folder = capsule.content.parent
+    yield
 
 
 # What {who:fingerprint} matches, in the routes below; for anything else they are not asked.
@@ -72,8 +101,34 @@ async def waiting(request: Request) -> Gemtext:
             continue
         page.heading(name, 2)
         page.preformatted(f'pad19 identity add "{name}" {fingerprint}', "command that lets them in")
+        if request.settings.get("access_list"):
+            page.link(f"in/{fingerprint}", f"Let {name} in")
         page.link(f"done/{fingerprint}", f"Take {name} off this list")
     return page.link("./", "Back")
+
+
+@routes.gemini("/in/{who:fingerprint}", certificate=True)
+async def come_in(request: Request, who: str) -> Input | Redirect:
+    """Put somebody on the list, for owners."""
+    only_for_owners(request)
+    store = request.store.namespace("access")
+    name = await store.get(who)
+    if name is None:
+        raise NotFound("nobody waits with that certificate")
+    # The answer is the name, not "yes": whoever waits could have asked again by another one meanwhile.
+    if (request.query or "").strip() != name:
+        return Input(f"Let {name} in, with {who}? Write the name to do so.")
+    listed = request.settings.get("access_list")
+    if not listed:
+        raise PermanentFailure("capsule.settings.access_list names no list")
+    try:
+        await trio.to_thread.run_sync(let_in, folder / listed, name, who)
+    except ValueError as error:  # such as: by another name
+        raise PermanentFailure(str(error)) from error
+    except OSError as error:
+        raise TemporaryFailure(f"the list cannot be written ({error.strerror})") from error
+    await store.delete(who)
+    return Redirect("../waiting")
 
 
 @routes.gemini("/done/{who:fingerprint}", certificate=True)

@@ -124,6 +124,24 @@ def test_folder_is_told(root: Path, name: str) -> None:
     assert descriptors() == before
 
 
+def names_in(fd: int) -> set[str]:
+    with os.scandir(fd) as found:
+        return {entry.name for entry in found}
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folder_is_opened_if_it_is_wanted(root: Path, name: str) -> None:
+    before = descriptors()
+    opened = open_beneath(str(root), name, stat.S_ISDIR)
+    assert opened.is_folder
+    assert not os.get_inheritable(opened.fd)
+    assert names_in(opened.fd) == {path.name for path in (root / name).iterdir()}
+    os.close(opened.fd)
+    assert open_beneath(str(root), "a.gmi", stat.S_ISDIR).fd == -1
+    assert descriptors() == before
+
+
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", ABSENT, ids=lambda name: ascii(name)[:40])
 def test_everything_else_is_absent(root: Path, name: str) -> None:
@@ -299,6 +317,22 @@ def test_swap_after_opening_does_not_matter(root: Path, monkeypatch: pytest.Monk
     assert open_beneath(str(root), "docs/a.gmi").read(100) == INSIDE
     with pytest.raises(Absent):
         open_beneath(str(root), "docs/a.gmi")
+
+
+@pytest.mark.usefixtures("way")
+def test_no_folder_outside_is_opened_while_links_are_swapped(root: Path) -> None:
+    before = descriptors()
+    seen = set()
+    tries = 0
+    with in_a_loop(swap_folder, root) as rounds:
+        while tries < 1000 or rounds[0] < 20:
+            tries += 1
+            with suppress(Absent):
+                opened = open_beneath(str(root), "docs", stat.S_ISDIR)
+                seen |= names_in(opened.fd)
+                os.close(opened.fd)
+    assert seen == {"a.gmi", "deep", "chain3", "out chain"}
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("name", ["docs", "docs/a.gmi"])

@@ -1,5 +1,6 @@
 """Listings: what is found in a folder, and that no name can break the page."""
 
+import errno
 import os
 import socket
 import stat
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pad19.content.files import Absent
 from pad19.content.listing import Entry, scan, write
 from pad19.protocol.gemtext import Heading, Link, Preformatted, Text, parse
 from pad19.protocol.uri import parse as parse_uri
 from pad19.protocol.uri import percent_decode
+from support.disk import descriptors
 
 LAUNCH = datetime(1966, 7, 18, tzinfo=UTC)
 
@@ -29,14 +32,19 @@ def folder(name: str) -> Entry:
 
 
 def names(directory: Path, *, root: Path | None = None, hidden: bool = False) -> list[str]:
-    return sorted(entry.name for entry in scan(str(directory), root=str(root or directory), hidden=hidden))
+    root = root or directory
+    relative = "" if directory == root else f"{directory.relative_to(root)}/"
+    before = descriptors()
+    found = sorted(entry.name for entry in scan(str(root), relative, hidden=hidden))
+    assert descriptors() == before
+    return found
 
 
 def test_files_and_folders_are_found(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"12345")
     os.utime(tmp_path / "a.txt", (0, 1_000_000_000.75))
     (tmp_path / "sub").mkdir()
-    found = {entry.name: entry for entry in scan(str(tmp_path), root=str(tmp_path), hidden=False)}
+    found = {entry.name: entry for entry in scan(str(tmp_path), "", hidden=False)}
     assert found["a.txt"] == file("a.txt", 5, datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC))
     assert found["sub"].is_folder
     assert len(found) == 2
@@ -87,7 +95,7 @@ def test_links_are_followed_inside_the_root_only(tmp_path: Path) -> None:
     alias = tmp_path / "alias"
     alias.symlink_to(root)
     assert names(alias / "sub", root=alias) == ["file", "folder"]
-    found = {entry.name: entry for entry in scan(str(directory), root=str(root), hidden=False)}
+    found = {entry.name: entry for entry in scan(str(root), "sub/", hidden=False)}
     assert found["folder"].is_folder
     assert found["file"].size == 3
 
@@ -96,29 +104,44 @@ class OddlyDatedFile:
     """A directory entry from a disk whose times go further than datetime."""
 
     name = "a"
-    path = "a"
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def stat(self) -> os.stat_result:
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
         return os.stat_result((stat.S_IFREG, 0, 0, 0, 0, 0, 0, 0, self._seconds, 0))
-
-    def is_symlink(self) -> bool:
-        return False
 
 
 @pytest.mark.parametrize(("seconds", "year"), [(-1e10, 1970), (-0.5, 1970), (4e9, 2096), (1e18, 9999)])
 def test_strange_times_are_survived(monkeypatch: pytest.MonkeyPatch, seconds: float, year: int) -> None:
     monkeypatch.setattr(os, "scandir", lambda _: nullcontext([OddlyDatedFile(seconds)]))
-    (entry,) = scan("/", root="/", hidden=False)
+    (entry,) = scan("/", "", hidden=False)
     assert entry.modified.year == year
     assert entry.modified.tzinfo is UTC
 
 
-def test_unreadable_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        scan(str(tmp_path / "nothing"), root=str(tmp_path), hidden=False)
+@pytest.mark.parametrize("relative", ["nothing/", "file/", "out/"])
+def test_what_is_no_folder_is_absent(tmp_path: Path, relative: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "out").symlink_to("/")
+    before = descriptors()
+    with pytest.raises(Absent):
+        scan(str(tmp_path), relative, hidden=False)
+    assert descriptors() == before
+
+
+def test_a_folder_that_fails_while_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "sub").mkdir()
+    before = descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", fail)
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            scan(str(tmp_path), "sub/", hidden=False)
+    assert caught.value.filename == str(tmp_path / "sub/") + "/"
+    assert descriptors() == before
 
 
 def test_page() -> None:

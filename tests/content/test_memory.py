@@ -138,7 +138,7 @@ CHANGES: list[tuple[str, str, Callable[[Path], object], bytes | str]] = [
     ("rules in the folder", DEEP, lambda root: add(root / "docs/deep/.meta", GONE), "52 It left"),
     ("rules in its parent", DEEP, lambda root: add(root / "docs/.meta", GONE), "52 It left"),
     ("rules in the root", DEEP, lambda root: add(root / ".meta", GONE), "52 It left"),
-    ("rules for an index", "/docs/", lambda root: add(root / ".meta", "index.*: 52 It left"), "52 It left"),
+    ("rules for an index", "/docs/", lambda root: add(root / ".meta", "*/index.*: 52 It left"), "52 It left"),
     ("rules lead somewhere", "/rules/a.gmi", lambda root: add(root / "other/soon.meta", GONE), "52 It left"),
     (
         "rules edited",

@@ -17,7 +17,7 @@ from pad19.content import static as module
 from pad19.content.body import FileBody
 from pad19.content.files import Opened, open_beneath
 from pad19.content.mimetype import MimeTypes
-from pad19.content.static import SMALL, StaticFiles
+from pad19.content.static import SEARCHED, SMALL, StaticFiles
 from pad19.protocol.client import Client
 from pad19.protocol.failure import BadRequest, Failure, ServerUnavailable, TemporaryFailure
 from pad19.protocol.request import parse_request
@@ -273,6 +273,22 @@ async def test_listing_has_no_memory(tmp_path: Path) -> None:
     assert await page(files, "/") == "# /\n\n"
 
 
+async def test_listing_shows_what_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the folder becomes a link out of the root a moment before it is read."""
+    root = tmp_path / "root"
+    make(tmp_path, {"outside/secret.gmi": "secret", "root/sub/a.gmi": "a"})
+    real_scandir = os.scandir
+
+    def swap_then_scan(place: str | int) -> object:
+        (root / "sub").rename(root / "away")
+        (root / "sub").symlink_to(tmp_path / "outside")
+        return real_scandir(place)
+
+    monkeypatch.setattr(os, "scandir", swap_then_scan)
+    shown = await page(StaticFiles(root, listing=True), "/sub/")
+    assert [line.split(" ")[1] for line in shown.splitlines()[2:]] == ["../", "a.gmi"]
+
+
 PREAMBLES: list[tuple[Callable[[Path], object], str]] = [
     (lambda path: path.write_bytes(b"Hello\r\n"), "Hello\n"),
     (lambda path: path.write_bytes(b"\xef\xbb\xbfHello"), "Hello\n"),
@@ -344,6 +360,14 @@ KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY--
         ("certificate.crt", "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n", True),
         ("lesson.gmi", "This is what a key looks like:\n```\n" + KEY + "```\n", True),
         ("talk.key", "a presentation", True),
+        ("large.pem", KEY + "text\n" * SMALL, False),
+        ("large.txt", "text\n" * 16000 + KEY.replace("PRIVATE", "EC PRIVATE"), False),
+        ("large.bin", "\0\n" * SMALL + KEY, False),
+        ("last.txt", "text!\n" * (SEARCHED // 6 - 10) + KEY, False),
+        ("larger.txt", "text!\n" * (SEARCHED // 6) + KEY, True),  # this far, nobody looks
+        ("large.gmi", "A long lesson.\n" * SMALL + KEY, True),
+        ("large.key", "-----BEGIN CERTIFICATE-----\nMII\n" * SMALL, True),
+        ("words.txt", "He wrote -----BEGIN PRIVATE KEY----- at the top.\n" * SMALL, True),
     ],
 )
 async def test_private_keys_are_not_served(
@@ -352,11 +376,33 @@ async def test_private_keys_are_not_served(
     """As they would be when the folder above the content is served by mistake."""
     make(tmp_path, {name: text})
     files = StaticFiles(tmp_path)
+    before = descriptors()
     for _ in range(2):
-        assert (await page(files, f"/{name}") == "51") == (not served)
+        if not served:
+            assert await page(files, f"/{name}") == "51"
+            continue
+        response = await get(files, f"/{name}")
+        assert isinstance(response, Success)
+        if not isinstance(response.body, bytes):
+            assert b"".join([bytes(chunk) async for chunk in response.body]) == text.encode()
+            await response.body.aclose()
+    assert descriptors() == before
     assert [entry.getMessage() for entry in caplog.records] == (
         [] if served else [f"'{tmp_path}/{name}' holds a private key and is not served: move it away"]
     )
+
+
+async def test_large_file_that_cannot_be_read_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    make(tmp_path, {"a.txt": "text\n" * SMALL})
+    before = descriptors()
+    monkeypatch.setattr(os, "pread", failing)
+    assert isinstance(await attempt(StaticFiles(tmp_path), "/a.txt"), TemporaryFailure)
+    assert descriptors() == before
 
 
 # Large and small

@@ -1,6 +1,5 @@
 import errno
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -39,6 +38,7 @@ class Capsule:
     store: Store
 
     def uploads(self, *terms: Terms, **options: Any) -> Uploads:
+        options.setdefault("locks", self.root.parent / "locks")
         return Uploads(
             self.root, lambda _: terms or (TEXT,), Edits(self.store), StaticFiles(self.root), **options
         )
@@ -407,11 +407,48 @@ async def test_a_lock_that_nobody_lets_go_of(
     capsule: Capsule, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(shelves, "PATIENCE", 0.01)
-    with shelves.Shelf(str(capsule.root)).locked():
-        assert await capsule.answer(upload("/new.gmi", b"new")) == "40 it cannot be stored now"
-        assert await capsule.answer(upload("/old.gmi"), delete=True) == "40 it cannot be stored now"
+    folder = capsule.root.parent / "state"
+    alias = capsule.root.parent / "alias"
+    alias.symlink_to(capsule.root)
+    with shelves.Shelf(str(alias), folder).locked():
+        assert await capsule.answer(upload("/new.gmi", b"new"), locks=folder) == "40 it cannot be stored now"
+        gone = await capsule.answer(upload("/old.gmi"), locks=folder, delete=True)
+        assert gone == "40 it cannot be stored now"
     assert capsule.files == UNTOUCHED
     assert caplog.messages[0] == "'/new.gmi': it cannot be uploaded: another process holds the lock"
+
+
+async def test_who_may_read_the_content_cannot_stop_uploads(
+    capsule: Capsule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "PATIENCE", 0.01)
+    state = capsule.root.parent / "none/state"
+    stranger = os.open(capsule.root, os.O_RDONLY)
+    try:
+        fcntl.flock(stranger, fcntl.LOCK_EX)
+        assert await capsule.answer(upload("/new.gmi", b"new"), locks=state) == f"{PAGE}/new.gmi"
+    finally:
+        os.close(stranger)
+    assert capsule.files == {**UNTOUCHED, "new.gmi": b"new"}
+    [lock] = state.iterdir()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (state, lock)] == [0o700, 0o600]
+
+
+async def test_different_folders_do_not_wait_for_each_other(
+    capsule: Capsule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "PATIENCE", 0.01)
+    state = capsule.root.parent / "state"
+    with shelves.Shelf(str(capsule.root / "notes"), state).locked():
+        assert await capsule.answer(upload("/new.gmi", b"new"), locks=state) == f"{PAGE}/new.gmi"
+
+
+async def test_no_place_for_the_lock(capsule: Capsule, caplog: pytest.LogCaptureFixture) -> None:
+    state = capsule.root.parent / "state"
+    state.touch()
+    assert await capsule.answer(upload("/new.gmi", b"new"), locks=state) == "40 it cannot be stored now"
+    assert capsule.files == UNTOUCHED
+    assert caplog.messages == ["'/new.gmi': it cannot be uploaded: File exists"]
 
 
 # Editing
@@ -466,6 +503,71 @@ async def test_what_changes_while_a_body_arrives(capsule: Capsule) -> None:
     assert files_below(capsule.root, versions=True) == {**UNTOUCHED, "old.gmi": b"Eve's"}
 
 
+SAVING = [  # who asks for the text or saves one, and what becomes of it
+    # One author, who goes on saving.
+    "Ada edits, Ada saves 30, Ada saves 30, Ada saves 30",
+    "Ada edits, Ada edits, Ada saves 30, Ada edits, Ada saves 30, Ada edits, Ada saves 30",
+    # Two devices with one certificate, which look alike: what the first one saves is not lost.
+    "Ada edits, Ada edits, Ada saves 30, Ada saves 50, Ada saves 50, Ada edits, Ada saves 30",
+    "Ada edits, Ada edits, Ada saves 30, Ada edits, Ada saves 30, Ada saves 50",
+    "Ada edits, Ada edits, Ada edits, Ada saves 30, Ada saves 50, Ada edits, Ada saves 30",
+    # Likewise two people behind one address.
+    "an address edits, an address edits, an address saves 30, an address saves 50",
+    # Who forgot the certificate when they asked.
+    "an address edits, Eve saves 30, Ada saves 50",
+    "an address edits, the owner saves, Ada saves 50, Ada edits, Ada saves 30",
+    # Several people.
+    "Ada edits, Eve edits, Eve saves 30, Eve saves 30, Ada saves 50, Ada edits, Ada saves 30, Eve saves 50",
+    "Ada edits, Ada edits, the owner saves, Ada saves 50, Ada edits, Ada saves 30",
+    "Ada edits, Ada edits, Ada deletes 20, Ada saves 50, Ada edits, Ada saves 30",
+]
+
+
+@pytest.mark.parametrize("story", SAVING)
+async def test_nothing_is_overwritten_unseen(capsule: Capsule, story: str) -> None:
+    clients = {"Ada": ADA, "Eve": EVE, "an address": Client("192.0.2.1")}
+    if story.startswith("an address edits, Eve"):
+        clients["Eve"] = replace(EVE, address="192.0.2.9")
+    for number, step in enumerate(story.split(", ")):
+        match = re.fullmatch(r"(.*) (edits|saves|deletes) ?(\d*)", step)
+        assert match
+        who, does, status = match.groups()
+        before = (capsule.root / "old.gmi").read_text() if (capsule.root / "old.gmi").exists() else None
+        text = f"{number} by {who}"
+        if who == "the owner":
+            (capsule.root / "old.gmi").write_text(text)
+            continue
+        request = {
+            "edits": edit("/old.gmi", clients[who]),
+            "saves": upload("/old.gmi", text.encode(), client=clients[who]),
+            "deletes": upload("/old.gmi", client=clients[who]),
+        }[does]
+        answer = await capsule.answer(request, delete=True)
+        if does == "edits":
+            assert answer == ("51 not found" if before is None else f"20 text/gemini|{before}"), step
+        else:
+            assert answer[:2] == status, (step, answer)
+            now = capsule.files.get("old.gmi", b"").decode()
+            assert now == {"30": text, "50": before or "", "20": ""}[status], step
+
+
+async def test_two_at_once_of_one_certificate(capsule: Capsule) -> None:
+    for _ in range(2):
+        await capsule.answer(edit("/old.gmi", ADA))
+    uploads, answers = capsule.uploads(), []
+
+    async def save(text: bytes) -> None:
+        try:
+            answers.append(int((await uploads(upload("/old.gmi", text, client=ADA))).status))
+        except Failure as failure:
+            answers.append(int(failure.status))
+
+    async with trio.open_nursery() as nursery:
+        for text in (b"laptop", b"telephone"):
+            nursery.start_soon(save, text)
+    assert sorted(answers) == [30, 50]
+
+
 async def test_what_is_gone_or_new_has_changed_too(capsule: Capsule) -> None:
     await capsule.answer(edit("/old.gmi", ADA))
     (capsule.root / "old.gmi").unlink()
@@ -502,13 +604,20 @@ NOT_EDITED = [  # path, answer
     ("/outside.gmi", "51 not found"),
     ("/large.gmi", "50 it has more than 1000 bytes, too many to be edited here"),
     ("/huge.gmi", "50 it has more than 1000 bytes, too many to be edited here"),
-    ("/index", "31 /index/"),
+    ("/index", "59 this is the path of a folder: add the name of a file"),
+    # Where it has moved, absolute: clients ask for it as it stands.
+    ("/moved.gmi", "30 titan://localhost/old.gmi;edit"),
+    ("/moved.txt", "31 titan://localhost/notes/;edit?q"),
+    ("/away.gmi", "30 gemini://elsewhere.test/"),
 ]
 
 
 @pytest.mark.parametrize(("path", "answer"), NOT_EDITED)
 async def test_what_cannot_be_edited(capsule: Capsule, path: str, answer: str) -> None:
-    (capsule.root / ".meta").write_text("gone.gmi: 52 It was here\n")
+    (capsule.root / ".meta").write_text(
+        "gone.gmi: 52 It was here\nmoved.gmi: 30 old.gmi\nmoved.txt: 31 gemini://localhost/notes/?q\n"
+        "away.gmi: 30 gemini://elsewhere.test/\n"
+    )
     (capsule.root / "gone.gmi").write_text("secret")
     (capsule.root / "link.gmi").symlink_to("old.gmi")
     (capsule.root / "outside.gmi").symlink_to("/etc/hostname")
@@ -532,7 +641,7 @@ class BrokenStore:
     async def get(self, key: str, default: object = None) -> object:
         raise StoreError("the store is full")
 
-    async def set(self, key: str, value: object, *, expires_in: float | None = None) -> None:
+    async def update(self, *_: object, **__: object) -> object:
         raise StoreError("the store is full")
 
 
@@ -540,20 +649,23 @@ async def test_a_store_that_fails(capsule: Capsule, caplog: pytest.LogCaptureFix
     broken = Capsule(capsule.root, BrokenStore())  # type: ignore[arg-type]  # it has what is used
     answer = "40 edits cannot be remembered now"
     assert await broken.answer(edit("/old.gmi")) == answer
-    assert await broken.answer(edit("/none.gmi")) == answer
+    assert await broken.answer(edit("/none.gmi", ADA)) == answer
     assert await broken.answer(upload("/old.gmi", b"x")) == answer
     assert caplog.messages == ["the store is full"] * 3
     assert capsule.files == UNTOUCHED
 
 
 class HalfBrokenStore(BrokenStore):
-    async def get(self, key: str, default: object = None) -> object:
-        return hashlib.sha256(b"old").hexdigest()
+    """What is in another one can be read."""
+
+    def __init__(self, store: Store) -> None:
+        self.get = store.get  # type: ignore[method-assign]  # that is the half
 
 
 @pytest.mark.parametrize("body", [b"x", b""])
 async def test_what_was_saved_stays_saved(capsule: Capsule, body: bytes) -> None:
-    broken = Capsule(capsule.root, HalfBrokenStore())  # type: ignore[arg-type]  # it has what is used
+    await capsule.answer(edit("/old.gmi"))
+    broken = Capsule(capsule.root, HalfBrokenStore(capsule.store))  # type: ignore[arg-type]  # it has what is used
     answer = await broken.answer(upload("/old.gmi", body) if body else upload("/old.gmi"), delete=True)
     assert answer[:2] in {"30", "20"}
     assert capsule.files.get("old.gmi", b"") == body

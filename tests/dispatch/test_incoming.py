@@ -149,6 +149,20 @@ async def test_time_that_we_take_is_not_theirs(autojump_clock: MockClock) -> Non
     assert trio.current_time() == pytest.approx(3024)
 
 
+@pytest.mark.parametrize("come", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1])
+async def test_a_body_that_somebody_gave_up_is_never_complete(come: int, autojump_clock: MockClock) -> None:
+    stream = Slow(b"x" * come) if come else Slow()
+    body, record = incoming(stream, 2 * CHUNK)
+    with trio.move_on_after(1):
+        await collect(body)
+    stream.pieces.append(b"x" * (2 * CHUNK - come))
+    for _ in range(2):
+        with pytest.raises(TemporaryFailure, match=r"^the upload was not read to its end$"):
+            await collect(body)
+    assert not body.is_over
+    assert record.reason == ""  # whoever cancelled it knows why
+
+
 # In a connection
 
 

@@ -1,6 +1,8 @@
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -114,27 +116,52 @@ async def test_who_stays_is_answered() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_without_a_socket_nobody_is_watched() -> None:
+@asynccontextmanager
+async def watching() -> AsyncIterator[Presence]:
     presence = Presence()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(presence.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield presence
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_a_socket_nobody_is_watched() -> None:
+    client, seen = Client(), []
+    async with watching() as presence:
+        presence.arrived(client, None)
+        with presence.attend(client):
+            seen.append(client)
+        presence.gone(client)
+    assert seen == [client]
+
+
+async def test_who_could_not_be_watched_leaves_nothing_behind() -> None:
+    """The next one whose socket has the same number is watched."""
     client = Client()
-    presence.arrived(client, None)
-    with presence.attend(client):
-        pass
-    presence.gone(client)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        number = os.dup(ours.fileno())
+        async with watching() as presence:
+            presence.arrived(client, number)
+            os.close(number)
+            with pytest.raises(OSError, match="Bad file descriptor"), presence.attend(client):
+                raise AssertionError
+            os.dup2(ours.fileno(), number)
+            theirs.close()
+            with trio.fail_after(5), pytest.raises(ClientLeft), presence.attend(client):
+                await trio.sleep_forever()
+        os.close(number)
 
 
 async def test_it_says_who_left_only_once() -> None:
     """Within one another, the outer one is enough."""
-    presence = Presence()
     ours, theirs = socket.socketpair()
     client = Client()
     with ours, theirs:
-        presence.arrived(client, ours.fileno())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(presence.run)
-            await trio.testing.wait_all_tasks_blocked()
+        async with watching() as presence:
+            presence.arrived(client, ours.fileno())
             theirs.close()
             with pytest.raises(ClientLeft), presence.attend(client), presence.attend(client):
                 await trio.sleep_forever()
-            nursery.cancel_scope.cancel()
-        presence.gone(client)
+            presence.gone(client)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pad19.dispatch.rewriting import Alias, Moved, Removed, Rewriting, Rule
@@ -6,6 +8,7 @@ from pad19.protocol.failure import BadRequest, Failure, Gone, NotFound
 from pad19.protocol.pattern import Pattern, Template
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import Redirect, Response, Success, header
+from pad19.protocol.upload import Upload
 
 
 async def inner(request: Request) -> Response:
@@ -87,3 +90,21 @@ def test_two_rules_for_the_same_paths() -> None:
     rule = Removed()
     with pytest.raises(ValueError, match=r"^/a$"):
         Rewriting([(Pattern.parse("/a"), rule), (Pattern.parse("/a"), rule)], inner)
+
+
+EDITS = [  # path, where those are sent who edit
+    ("/old/a.gmi", Redirect("titan://a.test/new/a.gmi;edit")),
+    ("/old/a.gmi?q", Redirect("titan://a.test/new/a.gmi;edit?q")),
+    ("/away/a.gmi", Redirect("gemini://b.test:1966/a.gmi", permanent=True)),
+]
+
+
+@pytest.mark.parametrize(("path", "answer"), EDITS)
+async def test_who_edits_is_sent_to_where_it_can_be_edited(path: str, answer: Response) -> None:
+    request = replace(parse_request(f"titan://a.test{path}".encode(), Client()), upload=Upload(0, edit=True))
+    assert await HANDLER(request) == answer
+
+
+async def test_uploads_are_sent_on_as_visitors_are() -> None:
+    request = replace(parse_request(b"titan://a.test/old/a.gmi", Client()), upload=Upload(5))
+    assert await HANDLER(request) == Redirect("/new/a.gmi")

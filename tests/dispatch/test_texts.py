@@ -1,6 +1,6 @@
 import ast
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,8 @@ from pad19.protocol.response import MAX_META, Redirect, Reply, Response, Success
 from pad19.protocol.status import Status
 from pad19.routes.policy import Policy
 from support.manual import blocks
+from support.server import Server, ask_in_memory
+from support.tls import expired
 
 BEGIN, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2120, 1, 1, tzinfo=UTC)
 ADA = Identity(f"sha256:{'a' * 64}", f"sha256:{'b' * 64}", (), (), 1, BEGIN, END)
@@ -278,8 +280,8 @@ MISTAKES = [  # text, what it must
     ("a\r\n", ""),
     ("a\x1b[31m", ""),
     ("a\u2028b", ""),
-    ("{host}", "must have {path} or {fingerprint} in braces, not {host}"),
-    ("{path} {b} {a}", "must have {path} or {fingerprint} in braces, not {a}"),
+    ("{host}", "must have {path}, {fingerprint} or {reason} in braces, not {host}"),
+    ("{path} {b} {a}", "must have {path}, {fingerprint} or {reason} in braces, not {a}"),
     ("a" * (MAX_TEXT + 1), f"must have at most {MAX_TEXT} bytes"),
     ("€" * (MAX_TEXT // 3 + 1), f"must have at most {MAX_TEXT} bytes"),
     ("{path}{path}{path}{path}", f"must have at most {MAX_TEXT} bytes with the longest path"),
@@ -309,3 +311,43 @@ async def test_a_text_in_the_language_of_a_capsule() -> None:
         await said(refusal, ask(who=ADA), german)
         == f"61 dieses Zertifikat ist hier nicht zugelassen: {ADA.fingerprint}\r\n"
     )
+
+
+# Reasons
+
+REASONS = [  # what is answered, the header with a text that has only the reason
+    (CGIError("the program behind this page failed"), "42 it says: the program behind this page failed"),
+    (NotFound, "51 it says: not found"),
+    (CertificateNotValid, "62 it says: certificate not valid"),
+    (Reply(Status.GONE, ""), "52 it says: gone"),
+]
+
+
+@pytest.mark.parametrize(("answer", "line"), REASONS)
+async def test_reasons(answer: Response | Failure | type[Failure], line: str) -> None:
+    assert await said(answer, ours=dict.fromkeys(STATUSES, "it says: {reason}")) == f"{line}\r\n"
+
+
+# Certificates that are not valid, whoever they are for
+
+OLD = expired()
+PROBLEM = f"this certificate expired on {OLD.certificate.not_valid_after_utc:%Y-%m-%d}"
+INVALID: list[tuple[Mapping[Status, str], str]] = [  # texts, the header
+    ({}, PROBLEM),
+    ({Status.NOT_FOUND: "nothing"}, PROBLEM),
+    ({Status.CERTIFICATE_NOT_VALID: "renew it"}, "renew it"),
+    ({Status.CERTIFICATE_NOT_VALID: "renew it for {path}: {reason}"}, f"renew it for /a: {PROBLEM}"),
+    (texts_in("de"), f"dieses Zertifikat ist nicht gültig ({PROBLEM})"),
+    (texts_in("fr"), f"ce certificat n'est pas valide ({PROBLEM})"),
+    (texts_in("es"), f"este certificado no es válido ({PROBLEM})"),
+]
+
+
+@pytest.mark.parametrize(("ours", "line"), INVALID)
+@pytest.mark.parametrize("scheme", ["gemini", "titan"])
+async def test_certificates_that_are_not_valid(ours: Mapping[Status, str], line: str, scheme: str) -> None:
+    answered = saying(Success(b"a"))
+    server = Server({"localhost": Wording(ours, answered) if ours else answered}, uploads=True)
+    answer = await ask_in_memory(server, [f"{scheme}://localhost/a\r\n".encode()], certificate=OLD)
+    assert answer.received.decode() == f"62 {line}\r\n"
+    assert answer.clean

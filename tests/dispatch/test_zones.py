@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pad19.content.static import StaticFiles
 from pad19.dispatch import reread
 from pad19.dispatch.router import Handler
+from pad19.dispatch.tokens import Tokens
 from pad19.dispatch.visitors import AuthorityFile, FingerprintFile, Fingerprints
 from pad19.dispatch.zones import Grant, Guard, List, Zone, Zones, parse_path
 from pad19.protocol.client import Client, Identity
@@ -416,11 +417,12 @@ def test_a_broken_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     for _ in range(3):
         assert [allowed.has(one) for one in (ADA, BOB)] == [True, False]
         assert [denied.has(one) for one in (ADA, BOB)] == [True, None]  # it may have been meant for Bob
-    expected = [
-        f"{file}: line 3 counts for nobody: it must be a fingerprint, sha256: and 64 hex digits",
-        f"{file}: line 4 counts for nobody: it is not UTF-8",
+    what = "may mean anybody, so until it is mended all visitors with a certificate are answered with 40"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{file}: line {number} {meaning}: it {said}"
+        for meaning in ("counts for nobody", what)
+        for number, said in ((3, "must be a fingerprint, sha256: and 64 hex digits"), (4, "is not UTF-8"))
     ]
-    assert [record.getMessage() for record in caplog.records] == expected * 2
     write(file, ADA)
     assert denied.has(BOB) is False
 
@@ -496,3 +498,45 @@ async def test_what_visitors_are_told(pair: Pair | None, status: int, meta: str,
     assert answer.status == status
     assert re.search(meta, answer.meta or "")
     assert answer.body == b""
+
+
+# Who may upload by certificate alone
+
+WRITERS: list[tuple[str, Identity | None, bool]] = [  # path, who, whether
+    ("/a.gmi", None, False),
+    ("/a.gmi", ADA, False),  # in no zone
+    ("/read/a.gmi", ADA, False),
+    ("/ada/a.gmi", None, False),
+    ("/ada/a.gmi", ADA, True),
+    ("/ada/a.gmi", BOB, False),
+    ("/any/a.gmi", None, False),
+    ("/any/a.gmi", BOB, True),
+    ("/any/a.gmi", EVE, False),  # kept out
+    ("/all/a.gmi", None, False),  # who it is, nobody can tell
+    ("/all/a.gmi", BOB, True),
+    ("/token/a.gmi", ADA, False),
+    ("/both/a.gmi", ADA, True),
+    ("/both/a.gmi", BOB, False),
+    ("/any/ada/a.gmi", ADA, True),
+    ("/any/ada/a.gmi", BOB, False),
+    ("/ANY/ada/a.gmi", BOB, False),
+    ("/unknown/a.gmi", ADA, False),
+]
+
+
+@pytest.mark.parametrize(("path", "who", "may"), WRITERS)
+def test_who_has_the_right_to_write_by_certificate(path: str, who: Identity | None, may: bool) -> None:
+    token = Tokens(["open sesame"])
+    zones = Zones(
+        [
+            Zone(("read",), EVERYBODY),
+            Zone(("ada",), EVERYBODY, only(ADA)),
+            Zone(("any",), EVERYBODY, ANY, deny=only(EVE).lists),
+            Zone(("any", "ada"), EVERYBODY, only(ADA)),
+            Zone(("all",), EVERYBODY, EVERYBODY),
+            Zone(("token",), EVERYBODY, tokens=token),
+            Zone(("both",), EVERYBODY, only(ADA), tokens=token),
+            Zone(("unknown",), EVERYBODY, Grant(lists=(Unknown(),))),
+        ]
+    )
+    assert zones.has_writer(ask(path, who, "titan")) is may

@@ -39,7 +39,7 @@ async def taking_uploads(root: Path, *, delete: bool = True) -> AsyncIterator[Ha
     terms = UploadTerms(zones, text, {("members",): text})
     files = StaticFiles(root)
     async with open_store(None) as store:
-        uploads = Uploads(root, terms, Edits(store), files, delete=delete)
+        uploads = Uploads(root, terms, Edits(store), files, locks=root.parent / "locks", delete=delete)
         yield Guard(zones, ByScheme(files, Intake(zones, Tokens([TOKEN]), terms, uploads)))
 
 
@@ -64,6 +64,8 @@ class Sent:
 
 
 _T = "titan://localhost/n.gmi"
+_L = "titan://localhost:1965/n.gmi"
+_DELETED = b"# Deleted\n\n/n.gmi is no more.\n"
 _K = ";token=open%20sesame"
 _PAGE = "gemini://localhost/n.gmi"
 
@@ -101,8 +103,33 @@ SENT = [
         certificate=ADA,
         changes={"members/n.gmi": b"hello"},
     ),
-    # Of Lagrange, as recorded.
-    _sent(116, f"{_T};mime=text/gemini;size=5{_K}", b"hello", 30, _PAGE, changes=_NEW),
+    # Lagrange's form: what people type is text/plain, see tests/protocol/test_titan.py.
+    _sent(116, f"{_L};mime=text/plain;size=5{_K}", b"hello", 30, _PAGE, changes=_NEW),
+    _sent(
+        116,
+        "titan://localhost:1965/members/n.gmi;mime=text/plain;size=5",
+        b"hello",
+        30,
+        certificate=ADA,
+        changes={"members/n.gmi": b"hello"},
+    ),
+    _sent(
+        116,
+        f"titan://localhost:1965/n.txt;mime=text/plain; charset=utf-8;size=5{_K}",
+        b"hello",
+        30,
+        changes={"n.txt": b"hello"},
+    ),
+    _sent(117, f"{_L}?q;mime=text/plain;size=5{_K}", b"hello", 59, "the parameters go before .*"),
+    _sent(117, f"{_L};mime=text/plain;size=5{_K}?q", b"hello", 30, rf"{_PAGE}\?q", changes=_NEW),
+    _sent(
+        122, f"{_L};mime=application/octet-stream;size=0{_K}", b"", 20, body=_DELETED, changes={"n.gmi": b""}
+    ),
+    _sent(124, f"{_L};edit", b"", 20, "text/gemini", body=b"old"),
+    _sent(124, f"{_L};edit?q", b"", 20, "text/gemini", body=b"old"),
+    _sent(
+        124, "titan://localhost/members;edit", b"", 59, "this is the path of a folder: .*", certificate=ADA
+    ),
     _sent(117, f"{_T}{_K};mime=text/plain;size=5", b"hello", 30, _PAGE, changes=_NEW),
     _sent(117, f"{_T};mime=text/plain{_K};size=5?q", b"hello", 30, rf"{_PAGE}\?q", changes=_NEW),
     *(
@@ -135,7 +162,7 @@ SENT = [
         b"",
         20,
         "text/gemini",
-        body=b"# Deleted\n\n/n.gmi is no more.\n",
+        body=_DELETED,
         changes={"n.gmi": b""},
     ),
     _sent(122, f"titan://localhost/none.gmi;size=0{_K}", b"", 51),

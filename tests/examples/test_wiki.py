@@ -147,7 +147,15 @@ class Wiki:
     def __init__(self, routes: Routes, content: Path, store: Store) -> None:
         files = StaticFiles(content)
         terms = Terms(1000, ["text/gemini"])
-        self.uploads = Uploads(content, lambda _: [terms], Edits(store), files, delete=True, keep=3)
+        self.uploads = Uploads(
+            content,
+            lambda _: [terms],
+            Edits(store),
+            files,
+            locks=content.parent / "locks",
+            delete=True,
+            keep=3,
+        )
         inside = Routes()
         inside.include(routes, "/wiki")
         self.mounted = Mounted(inside, ByScheme(files, self.uploads), content=content)
@@ -257,7 +265,8 @@ def test_members_write_by_titan(tmp_path: Path) -> None:
 
     with serving(capsule, "--listen", "127.0.0.1:0", home=tmp_path) as server:
         page = gemini(server.address, "/wiki/Tea.gmi")
-        assert put("tea.gmi", page, "ada") == (1, "50 nobody may upload here")
+        status, said = put("tea.gmi", page, "ada")
+        assert (status, said[:39]) == (1, "61 your certificate is not on the list;")
     settings.write_text(text.replace("members = []", f'members = ["{ada.fingerprint}"]'), "utf-8")
     with serving(capsule, "--listen", "127.0.0.1:0", home=tmp_path) as server:
         page = gemini(server.address, "/wiki/Tea.gmi")

@@ -6,7 +6,7 @@ import pytest
 from pad19.protocol.client import Client
 from pad19.protocol.failure import BadRequest, Failure, NotFound
 from pad19.protocol.request import Request, RequestReader, parse_request
-from pad19.protocol.titan import accepts, edit_uri_for, receive, uri_for, without_token
+from pad19.protocol.titan import accepts, edit_target, edit_uri_for, receive, uri_for, without_token
 from pad19.protocol.upload import Upload
 
 
@@ -44,6 +44,7 @@ def received(rest: str) -> Request:
     return receive(parse_request(f"titan://h{rest}".encode(), Client()), _chunks)
 
 
+_UTF8 = "text/plain; charset=utf-8"
 UPLOADS: list[tuple[str, str, Upload]] = [  # what follows the host, URI without parameters, upload
     ("/n.gmi;size=5;mime=text/plain", "/n.gmi", Upload(5, "text/plain")),
     ("/n.gmi;mime=text/plain;size=5", "/n.gmi", Upload(5, "text/plain")),
@@ -69,8 +70,41 @@ UPLOADS: list[tuple[str, str, Upload]] = [  # what follows the host, URI without
     ("/;size=5", "/", Upload(5)),
     ("/n.gmi;edit", "/n.gmi", Upload(0, edit=True)),
     ("/n.gmi;edit?q", "/n.gmi?q", Upload(0, edit=True)),
-    # Of Lagrange, as recorded: the type always comes first, and the token last.
-    ("/n.gmi;mime=text/plain;size=5;token=secret", "/n.gmi", Upload(5, "text/plain", "secret")),
+    # Lagrange's form, from its source: src/gmrequest.c, composeTitanRequest_GmRequest_, and what it is called
+    # with, src/ui/uploadwidget.c. The port is always there. The type comes first, as it is, and the token
+    # last, where all but A-Z, a-z, 0-9 and -_.~ is encoded, with capitals.
+    (":1965/n.gmi;mime=text/plain;size=5", ":1965/n.gmi", Upload(5, "text/plain")),
+    (":1965/n.gmi;mime=text/plain;size=5;token=secret", ":1965/n.gmi", Upload(5, "text/plain", "secret")),
+    (
+        ":1965/n.gmi;mime=text/plain;size=5;token=a-b_c.d~e%20f%2Bg%2F%3D%3B%C3%A9",
+        ":1965/n.gmi",
+        Upload(5, "text/plain", "a-b_c.d~e f+g/=;é"),
+    ),
+    # A file whose ending says nothing, and what deletes: a URL that is opened without data.
+    (":1965/LICENSE;mime=text/plain; charset=utf-8;size=5", ":1965/LICENSE", Upload(5, _UTF8)),
+    (
+        ":1965/LICENSE;mime=text/plain; charset=utf-8;size=5;token=a%20b",
+        ":1965/LICENSE",
+        Upload(5, _UTF8, "a b"),
+    ),
+    (
+        ":1965/n.gmi;mime=application/octet-stream;size=0",
+        ":1965/n.gmi",
+        Upload(0, "application/octet-stream"),
+    ),
+    (":1965/n.gmi;edit", ":1965/n.gmi", Upload(0, edit=True)),
+    (":1965/n.gmi;edit?q", ":1965/n.gmi?q", Upload(0, edit=True)),
+    # Other parameters of types, which are none of Titan's.
+    ("/a;mime=text/plain;charset=utf-8;size=5", "/a", Upload(5, "text/plain;charset=utf-8")),
+    (
+        "/a;mime=text/gemini;lang=en;charset=utf-8;size=5",
+        "/a",
+        Upload(5, "text/gemini;lang=en;charset=utf-8"),
+    ),
+    ("/a;mime=text/x; a=b; c=d;size=5", "/a", Upload(5, "text/x; a=b; c=d")),
+    ("/a;size=5;mime=text/plain; charset=utf-8", "/a", Upload(5, _UTF8)),
+    ("/a;size=5;mime=text/plain; charset=utf-8?q", "/a?q", Upload(5, _UTF8)),
+    ("/a;mime=text/plain;%20charset=utf-8;size=5", "/a", Upload(5, _UTF8)),
 ]
 
 
@@ -113,6 +147,28 @@ REFUSED = [  # what follows the host, errormsg
     ("/n.gmi;size=1;edit", "edit goes without other parameters"),
     ("/n.gmi;edit;token=a", "edit goes without other parameters"),
     ("/n.gmi;edit;edit", "edit goes without other parameters"),
+    # Behind the query, where clients used to put them.
+    ("/n.gmi?q;mime=text/plain;size=5", "the parameters go before the question mark"),
+    ("/n.gmi?q;size=5;token=a", "the parameters go before the question mark"),
+    ("/n.gmi?;edit", "the parameters go before the question mark"),
+    ("/n.gmi?q;editor", "the size is missing"),
+    # What is no parameter of a type, or not where those are.
+    ("/n.gmi;mime=text/plain;x=y;size=1", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;size=1;charset=utf-8", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;mime=text/plain;size=1; charset=utf-8", "' ' is not allowed in a URI"),
+    ("/n.gmi;mime=text/plain; charset=utf-8", "the size is missing"),
+    ("/n.gmi;mime=text/plain; size=1", "the size is missing"),
+    ("/n.gmi;mime=text/plain; edit", "there is a parameter besides size, mime and token"),
+    ("/n.gmi;mime=text/plain;charset=a%0D%0A;size=1", "mime is not a MIME type"),
+    # One blank, and nowhere else.
+    ("/n.gmi;mime=text/plain;  charset=utf-8;size=1", "' ' is not allowed in a URI"),
+    ("/n.gmi;mime=text/plain ;size=1", "' ' is not allowed in a URI"),
+    ("/n.gmi;mime=text/plain; charset=utf 8;size=1", "' ' is not allowed in a URI"),
+    ("/n.gmi;mime=text/plain;\tcharset=utf-8;size=1", "U+0009 is not allowed in a URI"),
+    ("/n.gmi; size=1;mime=text/plain", "' ' is not allowed in a URI"),
+    ("/n gmi;mime=text/plain; charset=utf-8;size=1", "' ' is not allowed in a URI"),
+    ("/n.gmi?;mime=text/plain; charset=utf-8;size=1", "' ' is not allowed in a URI"),
+    ("/n.gmi;size=1;mime=text/plain; charset=utf-8? q", "' ' is not allowed in a URI"),
 ]
 
 
@@ -121,6 +177,11 @@ def test_bad_parameters(rest: str, message: str) -> None:
     with pytest.raises(BadRequest) as caught:
         received(rest)
     assert str(caught.value) == message
+
+
+def test_gemini_has_no_blanks() -> None:
+    with pytest.raises(BadRequest, match=r"^' ' is not allowed in a URI$"):
+        parse_request(b"gemini://h/n.gmi;mime=text/plain; charset=utf-8;size=1", Client())
 
 
 NOWHERE = [  # what follows the host, status
@@ -178,6 +239,38 @@ def test_what_follows_the_line_is_kept(cut: int) -> None:
         assert reader.rest == b"hello"
     else:
         assert reader.rest == data[24:cut]
+
+
+# Where those are sent who edit what has moved
+
+TARGETS = [  # the URI of the request, where it has moved, where they are sent
+    ("titan://h/a/b.gmi", "/c.gmi", "titan://h/c.gmi;edit"),
+    ("titan://h/a/b.gmi", "c.gmi?q", "titan://h/a/c.gmi;edit?q"),
+    ("titan://h/a/b.gmi?q", "/c.gmi#part", "titan://h/c.gmi;edit"),
+    ("titan://h:1965/a.gmi", "/c.gmi", "titan://h/c.gmi;edit"),
+    ("titan://h:1970/a.gmi", "/c.gmi", "titan://h:1970/c.gmi;edit"),
+    ("titan://h/a.gmi", "gemini://h/c.gmi", "titan://h/c.gmi;edit"),
+    ("titan://h/a.gmi", "gemini://h:1965/c.gmi", "titan://h:1965/c.gmi;edit"),
+    ("titan://h/a.gmi", "titan://h/c.gmi", "titan://h/c.gmi;edit"),
+    # Others may know nothing of this.
+    ("titan://h/a.gmi", "gemini://h:1970/c.gmi", "gemini://h:1970/c.gmi"),
+    ("titan://h/a.gmi", "gemini://other/c.gmi", "gemini://other/c.gmi"),
+    ("titan://h/a.gmi", "//other/c.gmi", "//other/c.gmi"),
+    ("titan://h/a.gmi", "https://h/c.gmi", "https://h/c.gmi"),
+    ("titan://h/a.gmi", "not a URI", "not a URI"),
+]
+
+
+@pytest.mark.parametrize(("uri", "target", "there"), TARGETS)
+def test_targets_of_redirects(uri: str, target: str, there: str) -> None:
+    assert edit_target(parse_request(uri.encode(), Client()), target) == there
+
+
+def test_a_target_that_becomes_too_long() -> None:
+    request = parse_request(b"titan://h/a.gmi", Client())
+    assert len(edit_target(request, "/" + "x" * 1008)) == 1023
+    with pytest.raises(BadRequest, match="too long"):
+        edit_target(request, "/" + "x" * 1010)
 
 
 # The client's side

@@ -1,13 +1,17 @@
 """[capsule.titan] in the configuration, and what becomes of it."""
 
 import pickle
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
+from pad19.content.static import StaticFiles
 from pad19.dispatch.router import Handler
+from pad19.dispatch.zones import Zones
 from pad19.protocol.client import Client
 from pad19.protocol.failure import Failure
 from pad19.protocol.request import Request, parse_request
@@ -17,13 +21,26 @@ from pad19.service.config_load import load
 from pad19.service.config_values import Token
 from pad19.service.handlers import handler_for
 from pad19.service.mounting import Backstage
+from pad19.service.uploads import uploads_for
 from pad19.service.worker import Site
+from pad19.store.sqlite import open_store
 from pad19.testing import identity
 from support.uploads import body_of, edit, files_below, upload
+from support.users import unprivileged
 
 ADA = identity("Ada")
 TOKEN, WORD = "open sesame", "a long password"
 TITAN = f"[capsule.titan]\ntoken = '{TOKEN}'\n"
+
+
+@pytest.fixture(autouse=True)
+def fresh_process() -> Iterator[None]:
+    """As far as imports of routes are concerned."""
+    finders = sys.meta_path[:]
+    yield
+    sys.meta_path[:] = finders
+    for name in [name for name in sys.modules if name.startswith("pad19_routes_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture
@@ -221,6 +238,198 @@ async def test_without_anybody_who_may_it_is_said(folder: Path, caplog: pytest.L
     assert [message.partition(";")[0] for message in caplog.messages] == ["localhost: nobody may upload"]
 
 
+async def test_uploads_are_locked_in_the_state_folder(folder: Path) -> None:
+    [capsule] = configure(folder, f"[[capsule]]\n{TITAN}").capsules
+    assert capsule.titan
+    files = StaticFiles(capsule.content)
+    async with open_store(None) as edits:
+        handler = uploads_for(capsule, capsule.titan, Zones(()), edits, files, {}, folder / "state")
+        assert (await answer(handler, upload("/n.gmi", b"new", token=TOKEN))).startswith("30 ")
+    assert [path.suffix for path in (folder / "state").iterdir()] == [".lock"]
+
+
+NEEDY = [  # the configuration, whether it needs a folder for locks
+    (TITAN, True),
+    ("[[capsule.zone]]\npath = '/a/'\nallow = 'everybody'\nwrite = 'any'\n[capsule.titan]\n", True),
+    ("routes = 'routes'\n[capsule.titan]\n", False),  # they store what they take where they like
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("text", "is_needy"), NEEDY)
+def test_a_state_folder_that_cannot_be_written_is_found_at_the_start(text: str, is_needy: bool) -> None:
+    with unprivileged() as folder:
+        for name in ("content", "routes", "closed"):
+            (folder / name).mkdir()
+        (folder / "closed").chmod(0o500)
+        config = configure(folder, f"[server]\nstate = 'closed/state'\n[[capsule]]\n{text}")
+        try:
+            Site.build(config)
+            found: tuple[str, ...] = ()
+        except ConfigError as error:
+            found = error.problems
+        problem = (
+            f"server.state is {folder}/closed/state, which uploads need, but {folder}/closed cannot be "
+            "written: mend that, or name another"
+        )
+        assert found == ((problem,) if is_needy else ())
+
+
 def test_only_hosts_that_take_uploads_are_asked(folder: Path) -> None:
     text = f"[[capsule]]\nhosts = ['a.test', '*.a.test']\n{TITAN}[[capsule]]\nhosts = ['b.test']\n"
     assert Site.build(configure(folder, text)).uploads == {"a.test", "*.a.test"}
+
+
+# Editing what routes guard
+
+GUARDING = """
+from pad19 import CertificateNotAuthorised, Input, NotFound, Redirect, Request, Routes
+
+routes = Routes()
+
+@routes.gemini("/certificate/{name}", certificate=True)
+async def certificate(request: Request, name: str) -> str:
+    return "for any certificate"
+
+@routes.gemini("/ada/{name}", allow={"FINGERPRINT"})
+async def ada(request: Request, name: str) -> str:
+    return "for Ada"
+
+@routes.gemini("/own/{name}")
+def own(request: Request, name: str) -> str:
+    raise CertificateNotAuthorised("this is for the owner")
+
+@routes.gemini("/word/{name}")
+async def word(request: Request, name: str) -> str | Input:
+    return "for who knows the word" if request.query == "sesame" else Input("The word?")
+
+@routes.gemini("/moved/{name}")
+async def moved(request: Request, name: str) -> Redirect:
+    return Redirect("../open/n.gmi")
+
+@routes.gemini("/none/{name}")
+async def none(request: Request, name: str) -> str:
+    raise NotFound("no such page")
+
+@routes.gemini("/failing/{name}")
+async def failing(request: Request, name: str) -> str:
+    raise RuntimeError("a mistake")
+
+@routes.gemini("/open/{name}")
+async def show(request: Request, name: str):
+    yield "for everybody"
+
+around = Routes()
+
+@around.around
+async def guard(request, call_next):
+    if request.client.certificate is None:
+        raise CertificateNotAuthorised("not by us")
+    return await call_next(request)
+
+@around.gemini("/{name}")
+async def inside(request: Request, name: str) -> str:
+    return "for any certificate"
+
+routes.include(around, "/around")
+"""
+_READ = "20 text/gemini|secret"
+_ROUTED = [  # folder, the answer to a stranger, the answer to Ada
+    ("certificate", "60 this page needs a client certificate", _READ),
+    ("ada", "60 this page needs a client certificate", _READ),
+    ("own", "61 this is for the owner", "61 this is for the owner"),
+    ("word", "10 The word?|", "10 The word?|"),
+    ("moved", "30 titan://localhost/open/n.gmi;edit|", "30 titan://localhost/open/n.gmi;edit|"),
+    ("none", "51 not found", "51 not found"),
+    ("around", "61 not by us", _READ),
+    ("open", _READ, _READ),
+    ("unrouted", _READ, _READ),
+]
+
+
+@pytest.fixture
+def guarded(folder: Path) -> Path:
+    for name in ("failing", *(name for name, _, _ in _ROUTED)):
+        (folder / "content" / name).mkdir()
+        (folder / "content" / name / "n.gmi").write_text("secret")
+    (folder / "routes/index.py").write_text(GUARDING.replace("FINGERPRINT", ADA.fingerprint))
+    return folder
+
+
+@pytest.mark.parametrize(("name", "stranger", "ada"), _ROUTED)
+async def test_what_a_route_guards_cannot_be_edited_by_others(
+    name: str, stranger: str, ada: str, guarded: Path
+) -> None:
+    config = configure(guarded, f"[[capsule]]\nroutes = 'routes'\n{TITAN}")
+    async with handling(config) as handler:
+        assert await answer(handler, edit(f"/{name}/n.gmi")) == stranger
+        assert await answer(handler, edit(f"/{name}/n.gmi", Client(certificate=ADA))) == ada
+
+
+async def test_what_a_route_asks_for_can_be_answered(guarded: Path) -> None:
+    config = configure(guarded, f"[[capsule]]\nroutes = 'routes'\n{TITAN}")
+    async with handling(config) as handler:
+        assert await answer(handler, edit("/word/n.gmi?sesame")) == _READ
+        assert (await answer(handler, edit("/failing/n.gmi"))).startswith("42 internal error")
+
+
+async def test_zones_and_routes_guard_together(guarded: Path) -> None:
+    zones = (
+        "[[capsule.zone]]\npath = '/open/'\nallow = 'any'\ntoken = 'a long password'\n"
+        f"[[capsule.zone]]\npath = '/own/'\nallow = 'everybody'\nwrite = '{ADA.fingerprint}'\n"
+    )
+    config = configure(guarded, f"[[capsule]]\nroutes = 'routes'\n{zones}{TITAN}")
+    ada, eve = Client(certificate=ADA), Client(certificate=identity("Eve"))
+    async with handling(config) as handler:
+        assert (await answer(handler, edit("/open/n.gmi"))).startswith("60 this part of the capsule")
+        assert await answer(handler, edit("/open/n.gmi", eve)) == _READ
+        assert (await answer(handler, edit("/own/n.gmi", eve))).startswith("61 your certificate is not on")
+        assert await answer(handler, edit("/own/n.gmi", ada)) == "61 this is for the owner"
+
+
+# What strangers make us remember
+
+
+def rows(folder: Path) -> int:
+    if not (folder / "state/store.sqlite3").exists():
+        return 0
+    with closing(sqlite3.connect(folder / "state/store.sqlite3")) as database:
+        [count] = database.execute("SELECT count(*) FROM value").fetchone()
+    return int(count)
+
+
+async def test_strangers_who_edit_what_is_not_there(folder: Path) -> None:
+    zones = (
+        f"people = {{ ada = '{ADA.fingerprint}' }}\n"
+        "[[capsule.zone]]\npath = '/both/'\nallow = 'everybody'\nwrite = 'ada'\ntoken = 'a long password'\n"
+    )
+    config = configure(folder, f"[server]\nstate = 'state'\n[[capsule]]\n{zones}{TITAN}")
+    eve = Client("192.0.2.1", certificate=identity("Eve"))
+    async with handling(config) as handler:
+        for number in range(5):
+            for request in (
+                edit(f"/{number}.gmi"), edit(f"/both/{number}.gmi"),
+                edit(f"/{number}.gmi", eve), edit(f"/both/{number}.gmi", eve),
+            ):  # fmt: skip
+                assert await answer(handler, request) == "51 not found"
+        assert rows(folder) == 0
+        await answer(handler, edit("/both/a.gmi", Client(certificate=ADA)))
+        assert rows(folder) == 1
+
+
+# Zones that say something about uploads in a capsule that takes none
+
+
+async def test_zones_without_titan_are_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    zones = (
+        "[[capsule.zone]]\npath = '/a/'\nallow = 'any'\nwrite = 'any'\n"
+        "[[capsule.zone]]\npath = '/b/'\nallow = 'any'\n"
+        "[[capsule.zone]]\npath = '/c/'\nallow = 'any'\ntoken = 'a long password'\n"
+    )
+    for titan, said in (
+        ("", ["localhost: uploads to its zones (/a/, /c/) are refused; to take them, write [capsule.titan]"]),
+        ("[capsule.titan]\n", []),
+    ):
+        caplog.clear()
+        async with handling(configure(folder, f"[[capsule]]\n{zones}{titan}")):
+            assert caplog.messages == said

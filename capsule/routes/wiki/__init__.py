@@ -84,6 +84,7 @@ def contents(request: Request) -> Gemtext:
         "this; a page that is not there yet begins empty:"
     )
     page.preformatted(f"pad19 edit {here}PAGE{SUFFIX}", "command that edits a page")
+    page.link("../hosting/lagrange.gmi", "Writing with Lagrange")
     page.link("../hosting/titan.gmi", "How uploads work")
     return page.link("../examples.gmi", "All examples")
 

@@ -1,15 +1,19 @@
 """``pad19 edit``: open a page in an editor, and upload what becomes of it."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
 import click
 
 from pad19.cli import CONTEXT
+from pad19.protocol.titan import EDIT
 
 from .delivery import Delivery, target_of, token_option
 from .visiting import Flags, run, visiting
+
+_EDIT = re.compile(rf";{EDIT}(?=\?|\Z)")
 
 
 @click.command(context_settings=CONTEXT)
@@ -26,7 +30,7 @@ def edit(uri: str, token: str | None, flags: Flags) -> None:
     The exit status is 0 if the server took it, or if nothing was changed; 1 for all else, and 2 for a wrong
     command line.
     """
-    target = target_of(uri)
+    target = target_of(_EDIT.sub("", uri.strip()))  # as the server's log has it, say
     delivery = Delivery(flags.visit(target), target, token)
     with tempfile.SpooledTemporaryFile() as page:
         mimetype = run(lambda: delivery.fetch(page))
@@ -35,14 +39,27 @@ def edit(uri: str, token: str | None, flags: Flags) -> None:
     path = _write(before, target.path)
     try:
         click.edit(filename=str(path))
-        if path.read_bytes() == before:
+        if _read(path) == before:
             click.echo("Nothing was changed.", err=True)
         else:
             _send(path, delivery, mimetype)
     except BaseException:
-        click.echo(f"Your text is kept in {path}", err=True)
+        if path.exists():
+            click.echo(f"Your text is kept in {path}", err=True)
         raise
     path.unlink()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise click.ClickException(
+            f"the editor has removed {path}, so nothing was uploaded; what deletes a page is "
+            "`pad19 put --delete`"
+        ) from error
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read any more ({error.strerror})") from error
 
 
 def _send(path: Path, delivery: Delivery, mimetype: str) -> None:

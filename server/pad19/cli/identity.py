@@ -3,32 +3,31 @@
 The server reads it again when it changes, so what is done here holds from the next request on.
 """
 
-import fcntl
 import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from pad19.cli import CONTEXT
-from pad19.dispatch.fingerprints import MAX_NAME, Entry, is_name, normalize, parse_line, parse_lines
+from pad19.cli.options import PATH
+from pad19.dispatch.fingerprints import MAX_NAME, Entry, is_name, normalize, parse_lines
+from pad19.dispatch.people import KnownOtherwise, change, entry_of, let_in
 from pad19.service.environment import expand
 
-_HEAD = (
-    "# Who is let in: a fingerprint on each line, and a name behind it. `pad19 identity` looks after them."
-)
-MODE = 0o644  # of a new file: nothing in it is secret, and the server may be another user
 MAX_CERTIFICATE = 1024 * 1024  # bytes
+
+T = TypeVar("T")
 
 _file = click.option(
     "--file",
     "path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="The file; otherwise the only one whose people pad19.toml here lets in.",
 )
@@ -74,21 +73,14 @@ def add(name: str, who: str, path: Path | None, key: bool) -> None:
         raise click.UsageError(f"A name has 1 to {MAX_NAME} characters, without colons and #.")
     path = path or _default_file()
     entry = Entry(_fingerprint(who, key=key), name)
-
-    def append(lines: list[str]) -> str:
-        known = next(
-            (known for known in map(_parse, lines) if known and known.fingerprint == entry.fingerprint), None
-        )
-        if known is None:
-            lines.append(str(entry))
-            return f"{_printable(str(entry))} is in {path} now."
-        if known.name == entry.name:
-            return f"{_printable(str(entry))} is in {path} already."
+    try:
+        with _translated(path):
+            is_new = let_in(path, name, entry.fingerprint)
+    except KnownOtherwise as error:
         raise click.ClickException(
-            f"{path} has that fingerprint already, as {_printable(str(known))}; remove it first"
-        )
-
-    click.echo(_edit(path, append))
+            f"{path} has that fingerprint already, as {_printable(str(error.entry))}; remove it first"
+        ) from error
+    click.echo(f"{_printable(str(entry))} is in {path} {'now' if is_new else 'already'}.")
 
 
 @identity.command()
@@ -100,7 +92,7 @@ def remove(who: str, path: Path | None) -> None:
     fingerprint = _normalized(who)
 
     def is_meant(line: str) -> bool:
-        entry = _parse(line)
+        entry = entry_of(line)
         return entry is not None and (entry.fingerprint == fingerprint if fingerprint else entry.name == who)
 
     def drop(lines: list[str]) -> str:
@@ -110,7 +102,7 @@ def remove(who: str, path: Path | None) -> None:
                 f"{path} has no {_printable(who)}; `pad19 identity list` shows who is there"
             )
         lines[:] = [line for line in lines if line not in found]
-        return "\n".join(f"{_printable(str(_parse(line)))} is no longer in {path}." for line in found)
+        return "\n".join(f"{_printable(str(entry_of(line)))} is no longer in {path}." for line in found)
 
     click.echo(_edit(path, drop))
 
@@ -150,13 +142,6 @@ def _normalized(who: str) -> str | None:
         return None
 
 
-def _parse(line: str) -> Entry | None:
-    try:
-        return parse_line(line)
-    except ValueError:
-        return None  # it stays as it is
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -165,57 +150,25 @@ def _read(path: Path) -> bytes:
             f"{path} is missing; `pad19 identity add NAME FINGERPRINT` makes it"
         ) from error
     except OSError as error:
-        raise click.ClickException(f"{path} cannot be read ({error.strerror})") from error
+        raise click.ClickException(
+            f"{path} cannot be read ({error.strerror}); mend that, or name another with --file"
+        ) from error
 
 
-def _edit(path: Path, change: Callable[[list[str]], str]) -> str:
-    """Change the lines of a file, which need not exist, under a lock. What ``change`` returns is returned."""
-    path = path.resolve()  # one that a link leads to is replaced where it is
-    try:
-        with _locked(path.parent):
-            try:
-                # A line that is not UTF-8 is broken, and must stay as it is.
-                before = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-                status = path.stat()
-            except FileNotFoundError:
-                before, status = f"{_HEAD}\n", None
-            lines = before.removesuffix("\n").split("\n") if before else []
-            said = change(lines)
-            after = "".join(f"{line}\n" for line in lines)
-            if after != before:
-                _replace(path, after.encode("utf-8", "surrogateescape"), status)
-            return said
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written ({error.strerror})") from error
+def _edit(path: Path, function: Callable[[list[str]], T]) -> T:
+    """Change the lines of a file, see `change`."""
+    with _translated(path):
+        return change(path, function)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from doing the same."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _translated(path: Path) -> Iterator[None]:
     try:
-        with suppress(OSError):  # NFS locks no folders; two at once are rare
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, content: bytes, status: os.stat_result | None) -> None:
-    """Write the whole file or nothing. ``status``: of the old one, whose mode and owner stay."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            if status is not None:
-                with suppress(PermissionError):  # only root may give files away
-                    os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(file.fileno(), MODE if status is None else status.st_mode & 0o777)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise click.ClickException(
+            f"{path.resolve()} cannot be written ({error.strerror}); mend that, or name another with --file"
+        ) from error
 
 
 def _default_file() -> Path:

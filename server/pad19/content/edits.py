@@ -1,11 +1,23 @@
 """Who has asked for which text to edit it, and what it was then.
 
-So an upload by the same person can be refused if somebody else has changed the text since. It is a notice,
-not a lock: nobody is kept from anything by someone who edits, and forgets it.
+So an upload can be refused if the text has changed since it was asked for. It is a notice, not a lock: nobody
+is kept from anything by someone who edits, and forgets it.
+
+General theory of operation. Who is given a text to edit gets a ticket for it, as it is then; an upload needs
+one for what is there, and uses it up. A telephone and a laptop with the same certificate cannot be told
+apart. So if both have asked, one of them can save, and the next upload of either is refused until it has
+asked again. A single ticket is renewed by the upload that uses it: its owner may be still at it.
+
+What is remembered has a fixed size, however much strangers ask for: clients share a number of slots, and in
+each the oldest pages go. Those whose certificate lets them upload have slots of their own.
 """
 
 import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
+from ipaddress import IPv6Address
 from typing import Any
 
 from pad19.protocol.failure import TemporaryFailure
@@ -15,43 +27,134 @@ from pad19.store.interface import Store, StoreError
 LOGGER = logging.getLogger("pad19.content")
 
 LIFETIME = 86_400.0  # seconds that an edit may take
+SLOTS = 1024  # for each of the two kinds of clients: at most 10 MB
+PAGES = 32  # in one slot
+TICKETS = 4  # of one client, for one page
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the tickets of one client for one page are."""
+
+    slot: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tickets:
+    """What somebody knows of a page: digests, the oldest first. ``""``: that nothing is there."""
+
+    digests: tuple[str, ...]
+    place: _Place
 
 
 class Edits:
-    """Remembers digests in a store, which all workers share."""
+    """Remembers tickets in a store, which all workers share."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        is_known: Callable[[Request], bool] = lambda request: request.client.certificate is not None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``is_known``: whether the client's certificate lets it upload there. ``clock``: in seconds."""
         self._store = store
+        self._is_known = is_known
+        self._clock = clock
 
     async def remember(self, request: Request, digest: str) -> None:
-        """What whoever sends this request knows of the path now. ``""``: that nothing is there.
+        """Give whoever sends this request a ticket for the path. ``""``: for nothing, which is there.
+
+        Strangers get none for nothing: they can make up any number of paths.
 
         Raises:
             TemporaryFailure: The store cannot be used.
         """
-        try:
-            await self._store.set(_key(request), digest, expires_in=LIFETIME)
-        except StoreError as error:
-            raise _unusable(error) from error
+        if digest or self._is_known(request):
+            place = self._places(request)[0]
+            await self._change(place, lambda digests: [*digests, digest][-TICKETS:])
 
-    async def recall(self, request: Request) -> str | None:
-        """What they knew, if they have asked for it.
+    async def recall(self, request: Request) -> Tickets:
+        """Their tickets for it. Who has asked without a certificate may come with one now.
 
         Raises:
             TemporaryFailure: The store cannot be used.
         """
+        own, *others = self._places(request)
+        for place in (own, *others):
+            if found := await self._find(place):
+                return Tickets(tuple(found), place)
+        return Tickets((), own)
+
+    async def use(self, tickets: Tickets, old: str, new: str) -> None:
+        """An upload has used up a ticket for ``old``, and ``new`` is there now.
+
+        Raises:
+            TemporaryFailure: The store cannot be used.
+        """
+
+        def change(digests: list[str]) -> list[str]:
+            left = [*digests]
+            if old in left:
+                left.remove(old)
+            return left or [new]
+
+        await self._change(tickets.place, change)
+
+    async def _find(self, place: _Place) -> list[str]:
         try:
-            digest: Any = await self._store.get(_key(request))
+            rows: Any = await self._store.get(place.slot, [])
         except StoreError as error:
             raise _unusable(error) from error
-        return None if digest is None else str(digest)
+        return next((digests for name, _, digests in self._fresh(rows) if name == place.name), [])
+
+    async def _change(self, place: _Place, change: Callable[[list[str]], list[str]]) -> None:
+        def update(rows: Any) -> Any:
+            digests: list[str] = []
+            others = []
+            for row in self._fresh(rows):
+                if row[0] == place.name:
+                    digests = row[2]
+                else:
+                    others.append(row)
+            return [*others, [place.name, self._clock(), change(digests)]][-PAGES:]
+
+        try:
+            await self._store.update(place.slot, update, [], expires_in=LIFETIME)
+        except StoreError as error:
+            raise _unusable(error) from error
+
+    def _fresh(self, rows: list[list[Any]]) -> list[list[Any]]:
+        oldest = self._clock() - LIFETIME
+        return [row for row in rows if row[1] > oldest]
+
+    def _places(self, request: Request) -> list[_Place]:
+        """By the certificate's key, and by the address, which some people share."""
+        client = request.client
+        network = _network(client.address)
+        address = _Place(_slot("address", network), _digest(f"{client.address}\0{request.path}"))
+        if client.certificate is None:
+            return [address]
+        key = client.certificate.key_fingerprint
+        # Strangers can make any number of certificates.
+        slot = _slot("key", key) if self._is_known(request) else address.slot
+        return [_Place(slot, _digest(f"{key}\0{request.path}")), address]
 
 
-def _key(request: Request) -> str:
-    """By the certificate's key, or by the address, which some people share."""
-    client = request.client
-    who = client.certificate.key_fingerprint if client.certificate else client.address
-    return sha256(f"{who}\0{request.path}".encode()).hexdigest()
+def _slot(kind: str, who: str) -> str:
+    return f"{kind} {int(_digest(who), 16) % SLOTS}"
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]
+
+
+def _network(address: str) -> str:
+    """A single IPv6 client has a whole /64 of addresses."""
+    try:
+        return str(int(IPv6Address(address)) >> 64)
+    except ValueError:
+        return address
 
 
 def _unusable(error: StoreError) -> TemporaryFailure:

@@ -7,7 +7,7 @@ no link can be swapped between the check and the use.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Unreadable(Absent):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A regular file (``fd`` is the caller's to close, or to `read`) or a folder (``fd`` is -1)."""
+    """A regular file or a folder. ``fd`` is the caller's to close, or to `read`; -1: it was not opened."""
 
     fd: int
     status: os.stat_result
@@ -41,7 +41,7 @@ class Opened:
     @property
     def is_folder(self) -> bool:
         """Is it a folder?"""
-        return self.fd < 0
+        return stat.S_ISDIR(self.status.st_mode)
 
     def read(self, limit: int) -> bytes:
         """The first ``limit`` bytes, or all there are; closes the file."""
@@ -76,8 +76,10 @@ def absences(path: str) -> Iterator[None]:
         raise
 
 
-def open_beneath(root: str, relative: str) -> Opened:
+def open_beneath(root: str, relative: str, opens: Callable[[int], bool] = stat.S_ISREG) -> Opened:
     """Open ``relative`` (no dot segments; "" is the root itself) if it really is beneath ``root``.
+
+    ``opens``: whether it is to be opened at all, by its mode.
 
     Raises:
         Absent: It is not there, not readable (`Unreadable`), outside, or neither a regular file nor a
@@ -86,10 +88,10 @@ def open_beneath(root: str, relative: str) -> Opened:
     """
     with absences(os.path.join(root, relative)):
         if not _O_PATH or not Path(_PROC_FDS).is_dir():
-            return _open_stepwise(os.path.realpath(root), relative)
+            return _open_stepwise(os.path.realpath(root), relative, opens)
         root_fd = os.open(root, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return _open_at(root_fd, relative or ".")
+            return _open_at(root_fd, relative or ".", opens)
         finally:
             os.close(root_fd)
 
@@ -102,7 +104,7 @@ def open_file(root: str, relative: str) -> Opened:
     return opened
 
 
-def _open_at(root_fd: int, relative: str) -> Opened:
+def _open_at(root_fd: int, relative: str, opens: Callable[[int], bool]) -> Opened:
     # O_PATH has no side effects: it neither waits for a FIFO's writer nor rewinds a tape.
     path_fd = os.open(relative, _O_PATH | os.O_CLOEXEC, dir_fd=root_fd)
     try:
@@ -110,14 +112,14 @@ def _open_at(root_fd: int, relative: str) -> Opened:
         status = os.fstat(path_fd)
         _judge_place(real, real_root)
         _judge_kind(status)
-        if stat.S_ISDIR(status.st_mode):
+        if not opens(status.st_mode):
             return Opened(-1, status)
         return Opened(os.open(f"{_PROC_FDS}/{path_fd}", os.O_RDONLY | os.O_CLOEXEC), status)
     finally:
         os.close(path_fd)
 
 
-def _open_stepwise(real_root: str, relative: str) -> Opened:
+def _open_stepwise(real_root: str, relative: str, opens: Callable[[int], bool]) -> Opened:
     """Without O_PATH or /proc: resolve, judge, then go there name by name and follow no link.
 
     Comparing before and after would not do: a folder on the way may be swapped for a link in between,
@@ -135,7 +137,7 @@ def _open_stepwise(real_root: str, relative: str) -> Opened:
             folder_fd = inner_fd
         status = os.stat(last, dir_fd=folder_fd, follow_symlinks=False)
         _judge_kind(status)
-        if stat.S_ISDIR(status.st_mode):
+        if not opens(status.st_mode):
             return Opened(-1, status)
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(last, flags, dir_fd=folder_fd)
@@ -143,7 +145,7 @@ def _open_stepwise(real_root: str, relative: str) -> Opened:
         os.close(folder_fd)
     now = os.fstat(fd)
     # The kind as well: a folder may have got the inode of the file that made room for it.
-    if not os.path.samestat(now, status) or not stat.S_ISREG(now.st_mode):
+    if not os.path.samestat(now, status) or stat.S_IFMT(now.st_mode) != stat.S_IFMT(status.st_mode):
         os.close(fd)
         raise Absent("swapped while it was opened")
     return Opened(fd, now)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pad19.protocol.gemtext import Gemtext
 from pad19.protocol.uri import percent_encode
 
+from .files import Absent, absences, open_beneath
+
 SIDECAR = ".meta"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,40 +31,51 @@ class Entry:
     modified: datetime  # aware, UTC
 
 
-def scan(directory: str, *, root: str, hidden: bool) -> list[Entry]:
-    """What may be listed in a directory, in no order.
+def scan(root: str, relative: str, *, hidden: bool) -> list[Entry]:
+    """What may be listed in a folder (``""``, ``a/``) beneath ``root``, in no order.
 
     Left out are names with a dot in front (unless ``hidden``), sidecar files always, names that are
     not UTF-8, whatever is neither a file nor a folder, and links that are broken or lead out of
     ``root``. Blocks: call it in a worker thread.
 
     Raises:
-        OSError: The directory cannot be read.
+        Absent: There is no such folder, or it may not be read (see `open_beneath`).
+        OSError: The system is in trouble.
     """
-    root = os.path.realpath(root)
+    opened = open_beneath(root, relative.rstrip("/"), stat.S_ISDIR)
+    if not opened.is_folder:
+        raise Absent("swapped for a file")
     entries = []
-    with os.scandir(directory) as found:
-        for item in found:
-            if item.name == SIDECAR or (item.name.startswith(".") and not hidden):
-                continue
-            if entry := _examine(item, root):
-                entries.append(entry)
+    try:
+        # What was judged, and not what is at its path by now.
+        with absences(os.path.join(root, relative)), os.scandir(opened.fd) as found:
+            for item in found:
+                if item.name == SIDECAR or (item.name.startswith(".") and not hidden):
+                    continue
+                if entry := _examine(item, root, relative):
+                    entries.append(entry)
+    finally:
+        os.close(opened.fd)
     return entries
 
 
-def _examine(item: os.DirEntry[str], root: str) -> Entry | None:
+def _examine(item: os.DirEntry[str], root: str, relative: str) -> Entry | None:
     try:
         item.name.encode()  # undecodable bytes arrive as surrogates
-        status = item.stat()
-    except (UnicodeEncodeError, OSError):  # OSError: a broken link, or removed since
+        status = item.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            status = open_beneath(root, relative + item.name, _never).status
+    except (UnicodeEncodeError, OSError, Absent):  # removed since, a broken link, or one that leads out
         return None
     is_folder = stat.S_ISDIR(status.st_mode)
     if not is_folder and not stat.S_ISREG(status.st_mode):
         return None
-    if item.is_symlink() and os.path.commonpath([root, os.path.realpath(item.path)]) != root:
-        return None
     seconds = min(max(int(status.st_mtime), 0), _LATEST)
     return Entry(item.name, is_folder, status.st_size, _EPOCH + timedelta(seconds=seconds))
+
+
+def _never(_mode: int) -> bool:
+    return False
 
 
 def write(title_path: str, entries: Iterable[Entry], *, preamble: str | None, parent: bool) -> str:

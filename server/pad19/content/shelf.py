@@ -6,8 +6,9 @@ on the disk, it gets a name that nobody asks for, and is renamed over the old fi
 the old one or the new one. Where a system has no files without names, it has that other name from the
 beginning, and what dead processes left is removed when the next one is made there.
 
-All changes below a root happen under one lock (flock(2) on the folder itself), also those of other
-workers. It is held for moments: bodies are written and brought to the disk before.
+All changes below a root happen under one lock, also those of other workers. It is held for moments: bodies
+are written and brought to the disk before. It is a file in a folder of the server's own: whoever may open a
+file may lock it (flock(2)), and anybody may be allowed to read the root, which NFS would not lock either.
 
 Paths are walked name by name and no link is followed, so nothing outside of the root is ever reached. The
 previous versions of ``notes/tea.gmi`` are ``notes/.titan/tea.gmi/TIME``, which nobody is served, and which
@@ -24,11 +25,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from pad19.protocol.failure import BadRequest, NotFound, PermanentFailure
 
 from .inodes import (
-    FOLDER,
     OLD,
     PROC_FDS,
     TEMPORARY,
@@ -43,6 +44,8 @@ from .inodes import (
 )
 from .versions import keep_version, weigh
 
+LOCK_MODE = 0o600
+LOCKS_MODE = 0o700
 PATIENCE = 10.0  # seconds to wait for the lock; others hold it for milliseconds
 
 
@@ -77,11 +80,14 @@ class Found:
 class Shelf:
     """The files below a root.
 
-    ``keep``: how many previous versions there are of each. ``folders``: those that are missing are made.
+    ``locks``: a folder that only this user may enter, made when it is missing; all shelves with the same root
+    must have the same. ``keep``: how many previous versions there are of each file. ``folders``: those that
+    are missing are made.
     """
 
-    def __init__(self, root: str, *, keep: int = 0, folders: bool = False) -> None:
+    def __init__(self, root: str, locks: Path, *, keep: int = 0, folders: bool = False) -> None:
         self._root = root
+        self._locks = locks
         self._keep = keep
         self._makes_folders = folders
         self._lock = threading.Lock()
@@ -161,7 +167,7 @@ class Shelf:
         Raises:
             TimeoutError: Somebody does not let go of it.
         """
-        fd = os.open(self._root, FOLDER)
+        fd = self._open_lock()
         deadline = time.monotonic() + PATIENCE
         try:
             while True:
@@ -175,6 +181,12 @@ class Shelf:
             yield
         finally:
             os.close(fd)
+
+    def _open_lock(self) -> int:
+        root = os.stat(self._root)  # the folder itself, whatever path leads to it
+        self._locks.mkdir(mode=LOCKS_MODE, parents=True, exist_ok=True)
+        name = f"uploads-{root.st_dev:x}-{root.st_ino:x}.lock"
+        return os.open(self._locks / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, LOCK_MODE)
 
     def enter(self, held: ExitStack, folders: Sequence[str]) -> int:
         """The folder, made if it is missing. Should nothing come into it, it goes again with ``held``."""

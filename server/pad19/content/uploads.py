@@ -6,6 +6,8 @@ happens in a few threads of their own, so that many uploads at once do not keep 
 
 import errno
 import logging
+import os
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,12 +25,13 @@ from pad19.protocol.failure import (
     TemporaryFailure,
 )
 from pad19.protocol.request import DEFAULT_PORT, Request
-from pad19.protocol.response import Redirect, Response, Success
-from pad19.protocol.titan import accepts
+from pad19.protocol.response import Redirect, Reply, Response, Success
+from pad19.protocol.status import Status
+from pad19.protocol.titan import accepts, edit_target
 from pad19.protocol.upload import Upload
 
 from .body import FileBody
-from .edits import Edits
+from .edits import Edits, Tickets
 from .mimetype import MimeTypes
 from .shelf import Draft, Place, Quota, Shelf
 
@@ -36,6 +39,8 @@ LOGGER = logging.getLogger("pad19.content")
 
 THREADS = 8  # that write at once; disks do not get faster with more
 MAX_NAME = 255  # bytes, on the file systems that there are
+_MOVED = {Status.TEMPORARY_REDIRECT, Status.PERMANENT_REDIRECT}
+_FOLDER = "this is the path of a folder: add the name of a file"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
@@ -90,6 +95,7 @@ class Uploads:
         visit: Callable[[Request], Awaitable[Response]],
         mimetypes: MimeTypes | None = None,
         *,
+        locks: Path,
         delete: bool = False,
         folders: bool = False,
         keep: int = 0,
@@ -100,8 +106,10 @@ class Uploads:
             root: The content folder.
             terms: What may be uploaded to a path; all of them hold.
             edits: Remembers who edits what.
-            visit: Answers the same request for a visitor: what nobody may see, nobody can edit.
+            visit: Answers the same request for a visitor, with all that guards the path: what somebody
+                may not see, they cannot edit.
             mimetypes: The types that visitors get files with.
+            locks: See `Shelf`.
             delete: Files can be deleted.
             folders: Folders that are missing are made.
             keep: How many previous versions of each file are kept.
@@ -111,7 +119,7 @@ class Uploads:
         self._visit = visit
         self._mimetypes = mimetypes or MimeTypes()
         self._delete = delete
-        self._shelf = Shelf(str(root), keep=keep, folders=folders)
+        self._shelf = Shelf(str(root), locks, keep=keep, folders=folders)
         self._threads = trio.CapacityLimiter(THREADS)
 
     async def __call__(self, request: Request) -> Response:
@@ -142,7 +150,8 @@ class Uploads:
         return Redirect(_page(request))
 
     async def _store(self, request: Request, place: Place, upload: Upload, quotas: Sequence[Quota]) -> None:
-        expected = await self._edits.recall(request)
+        tickets = await self._edits.recall(request)
+        expected = await self._expected(place, tickets)
         draft: Draft = await self._in_thread(
             place, self._shelf.draft, place, upload.size, expected=expected, quotas=quotas
         )
@@ -155,18 +164,30 @@ class Uploads:
                 await trio.to_thread.run_sync(draft.close, limiter=self._threads)
         if expected is not None:  # they may be still at it
             with suppress(TemporaryFailure):  # it is done, whatever becomes of this
-                await self._edits.remember(request, draft.digest)
+                await self._edits.use(tickets, expected, draft.digest)
 
     async def _remove(self, request: Request, place: Place, upload: Upload) -> Response:
         if not self._delete:
             raise PermanentFailure("nothing can be deleted here")
         await upload.read()  # there must be nothing
-        expected = await self._edits.recall(request)
+        tickets = await self._edits.recall(request)
+        expected = await self._expected(place, tickets)
         await self._in_thread(place, self._shelf.remove, place, expected=expected)
         if expected is not None:
             with suppress(TemporaryFailure):
-                await self._edits.remember(request, "")
+                await self._edits.use(tickets, expected, "")
         return Success(f"# Deleted\n\n{request.path} is no more.\n".encode())
+
+    async def _expected(self, place: Place, tickets: Tickets) -> str | None:
+        """What must be there, by what somebody knows of it; None: they know nothing."""
+        digests = {*tickets.digests}
+        if len(digests) < 2:
+            return next(iter(digests), None)
+        found = await self._in_thread(place, self._shelf.read, place, sys.maxsize)
+        if found is not None:
+            os.close(found.fd)
+        now = found.digest if found else ""
+        return now if now in digests else tickets.digests[-1]
 
     async def _show(self, request: Request, place: Place) -> Response:
         try:
@@ -176,8 +197,10 @@ class Uploads:
         if response is not None:
             if not isinstance(response.body, bytes):
                 await response.body.aclose()
-            if not isinstance(response, Success):
-                return response  # it has moved, or is gone
+            if response.status in _MOVED:
+                return _moved(request, response.meta, response.status)
+            if response.status is not Status.SUCCESS:  # it is gone, or not for everybody
+                return Reply(response.status, response.meta)
         largest = min(each.max_size for each in self._terms(request))
         found = await self._in_thread(place, self._shelf.read, place, largest) if response else None
         if found is None:
@@ -221,7 +244,7 @@ def _place(request: Request) -> Place:
         raise BadRequest("an encoded slash cannot be part of a name")
     *folders, name = request.segments
     if not name:
-        raise BadRequest("this is the path of a folder: add the name of a file")
+        raise BadRequest(_FOLDER)
     for each in (*folders, name):
         if not each:
             raise BadRequest("the path has an empty segment")
@@ -232,6 +255,18 @@ def _place(request: Request) -> Place:
         if len(each.encode()) > MAX_NAME:
             raise BadRequest(f"the path has a name of more than {MAX_NAME} bytes")
     return Place(tuple(folders), name)
+
+
+def _moved(request: Request, target: str, status: Status) -> Response:
+    """The redirect for somebody who edits.
+
+    Raises:
+        BadRequest: It only adds the slash of a folder.
+    """
+    target = edit_target(request, target)
+    if target == edit_target(request, f"{request.raw_path}/"):
+        raise BadRequest(_FOLDER)
+    return Reply(status, target)
 
 
 def _page(request: Request) -> str:

@@ -19,8 +19,9 @@ from pad19.protocol.failure import CertificateNotValid, Failure, SlowDown, Tempo
 from pad19.protocol.request import MAX_URI, Request, RequestReader
 from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
 from pad19.protocol.titan import receive, without_token
+from pad19.routes.mistakes import parted
 from pad19.tls.context import Contexts
-from pad19.tls.errors import HandshakeFailed, Truncated
+from pad19.tls.errors import CutOff, HandshakeFailed, Truncated
 from pad19.tls.stream import TLSStream
 
 from .admission import Admission, NoRoom
@@ -28,6 +29,7 @@ from .incoming import Incoming
 from .presence import ClientLeft, Presence
 from .record import Record
 from .router import Router
+from .texts import worded
 from .timekeeper import Timekeeper
 
 LOGGER = logging.getLogger("pad19.dispatch")
@@ -105,9 +107,13 @@ class Connections:
         except MemoryError:
             LOGGER.error("a connection failed: there is no memory left")  # noqa: TRY400 - nobody's bug
             record.reason = "internal error"
-        except Exception:
-            LOGGER.exception("a connection failed")
-            record.reason = "internal error"
+        except BaseException as error:
+            stop, mistake = parted(error)
+            if mistake is not None:
+                LOGGER.exception("a connection failed", exc_info=mistake)
+                record.reason = "internal error"
+            if stop is not None:
+                raise stop from None
         finally:
             if ticket is not None:
                 self._admission.leave(ticket)
@@ -218,12 +224,18 @@ class Connections:
         body = response.body
         try:
             response, head = self._head(response, record)
-            record.status = int(response.status)
             if isinstance(response.body, bytes):
-                await stream.finish(head + response.body, drain=drain)
+                try:
+                    await stream.finish(head + response.body, drain=drain)
+                except (CutOff, trio.Cancelled):
+                    record.status = int(response.status)  # the header was in the part that is out
+                    raise
+                record.status = int(response.status)
                 record.bytes_sent = len(response.body)
             else:
-                await self._stream(stream, record, head, response.body, client)
+                await stream.write(head)
+                record.status = int(response.status)
+                await self._stream(stream, record, response.body, client)
         finally:
             if not isinstance(body, bytes):
                 with trio.CancelScope(shield=True):
@@ -233,13 +245,13 @@ class Connections:
         handler = self._router.handler(request, port)
         certificate = request.client.certificate
         if certificate and (problem := certificate.problem(datetime.now(UTC))):
-            raise CertificateNotValid(problem)
+            return worded(CertificateNotValid(problem), handler, request)
         if incoming is not None:
             request = receive(request, incoming.of_size)
         try:
             return await handler(request)
-        except Exception as error:
-            if isinstance(error, (Failure, ClientLeft)):
+        except BaseException as error:
+            if isinstance(error, (Failure, ClientLeft)) or parted(error)[0] is not None:
                 raise
             LOGGER.exception("%r: the handler failed", request.uri)
             raise TemporaryFailure("internal error") from error
@@ -253,10 +265,7 @@ class Connections:
             failure = TemporaryFailure("internal error")
             return Reply(failure.status, ""), header(failure.status, str(failure))
 
-    async def _stream(
-        self, stream: TLSStream, record: Record, head: bytes, body: Stream, client: Client
-    ) -> None:
-        await stream.write(head)
+    async def _stream(self, stream: TLSStream, record: Record, body: Stream, client: Client) -> None:
         is_stored = getattr(body, "is_stored", False)
         try:
             with nullcontext() if is_stored else self._presence.attend(client):
@@ -268,7 +277,9 @@ class Connections:
         except BrokenBody as error:
             record.reason = f"body broke off: {error}"
             LOGGER.warning("%r: the body broke off: %s", record.request, error)
-        except Exception as error:
+        except BaseException as error:
+            if parted(error)[0] is not None:
+                raise
             record.reason = f"body broke off: {type(error).__name__}"
             LOGGER.exception("%r: the body broke off", record.request)
         else:

@@ -80,12 +80,12 @@ class ForwardedListener(Listener):
             sock.close()
             self._log(Record(address=host, started=time.time(), reason="not a forwarder"))
             return
-        own = ProxyHeader((host, port), sock.getsockname()[:2])
         transport = RewindableStream(sock, self._stall)
+        own = _own_header(host, port, sock.getsockname())
         nursery.start_soon(self._serve_forwarded, transport, host, port, own, name="connection")
 
     async def _serve_forwarded(
-        self, transport: RewindableStream, host: str, port: int, own: ProxyHeader
+        self, transport: RewindableStream, host: str, port: int, own: ProxyHeader | None
     ) -> None:
         header = await self._introduce(transport, host)
         if header is None:
@@ -148,6 +148,15 @@ class ForwardedListener(Listener):
                 return None
         transport.push_back(rest)
         return header
+
+
+def _own_header(host: str, port: int, here: object) -> ProxyHeader | None:
+    """What a forwarder says that names the two ends of its connection; None for a UNIX socket."""
+    if not isinstance(here, tuple):
+        return None
+    # A socket for both families says ::ffff:192.0.2.1, and the forwarder 192.0.2.1.
+    source, destination = (address.removeprefix("::ffff:") for address in (host, here[0]))
+    return ProxyHeader((source, port), (destination, here[1]))
 
 
 async def _receive(transport: RewindableStream) -> bytes:

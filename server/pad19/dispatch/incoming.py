@@ -17,7 +17,8 @@ MIN_RATE = 4096  # bytes in a second
 class Incoming:
     """An iterator over a body. `of_size` says how long that is; nothing is read before.
 
-    When it cannot go on, it raises, and goes on raising: there is no way to take it for complete.
+    When it cannot go on, it raises, and goes on raising: there is no way to take it for complete. Nor can it
+    when somebody has given up waiting for a piece, of which a part may be lost.
     """
 
     def __init__(self, stream: TLSStream, begun: bytes, record: Record, patience: float) -> None:
@@ -44,14 +45,21 @@ class Incoming:
 
         Raises:
             BadRequest: It ended too early, or goes on although it should have ended.
-            TemporaryFailure: The client was too slow.
+            TemporaryFailure: The client was too slow, or an earlier call was cancelled.
         """
         if self._failure:
             raise self._failure
         if not self._left:
             self._end()
             raise StopAsyncIteration
-        await trio.lowlevel.checkpoint()  # a fast client must not keep us to itself
+        try:
+            await trio.lowlevel.checkpoint()  # a fast client must not keep us to itself
+            return await self._piece()
+        except trio.Cancelled:
+            self._failure = TemporaryFailure("the upload was not read to its end")
+            raise
+
+    async def _piece(self) -> bytes:
         parts: list[bytes] = []
         wanted = min(CHUNK, self._left)
         while wanted:

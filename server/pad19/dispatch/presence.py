@@ -54,8 +54,8 @@ class Presence:
             yield
             return
         with trio.CancelScope() as scope:
-            self._scopes[descriptor] = scope
             epoll.register(descriptor, select.EPOLLRDHUP)  # and EPOLLHUP and EPOLLERR in any case
+            self._scopes[descriptor] = scope
             try:
                 yield
             finally:

@@ -8,8 +8,8 @@ class Record:
     """Filled in while the connection lives, handed over once at its end, also without a request."""
 
     address: str  # the client's IP, "" for a UNIX socket
-    started: float  # Unix time
-    duration: float = 0.0  # seconds, from accept to close
+    started: float  # Unix time; that of the accept, or when a forwarder had said who the client is
+    duration: float = 0.0  # seconds, from then to close
     request: str = ""  # the line as received, without CRLF: a stranger's text, see RequestReader.received
     status: int | None = None  # None: no header was sent
     bytes_sent: int = 0  # of the body, as far as the client was given them

@@ -23,7 +23,12 @@ MAX_PATH = 256  # characters of a path that are repeated to who asked for it
 _BEHIND = " ({fingerprint})"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_LONGEST = {"path": "/" * MAX_PATH + "…", "fingerprint": f"sha256:{'0' * 64}"}
+MAX_REASON = 200  # characters of our own words that are repeated
+_LONGEST = {
+    "path": "/" * MAX_PATH + "…",
+    "fingerprint": f"sha256:{'0' * 64}",
+    "reason": "x" * MAX_REASON,
+}
 MAX_TEXT = MAX_META - len(_BEHIND.format_map(_LONGEST))  # bytes with everything filled in
 
 # As zones, policies, files and gateways say it. Texts about uploads are not here: "nobody may upload
@@ -67,7 +72,7 @@ _TRANSLATIONS: dict[str, dict[Status, str]] = {
         Status.BAD_REQUEST: "fehlerhafte Anfrage",
         Status.CLIENT_CERTIFICATE_REQUIRED: "hierfür ist ein Client-Zertifikat nötig",
         Status.CERTIFICATE_NOT_AUTHORISED: "dieses Zertifikat ist hier nicht zugelassen: {fingerprint}",
-        Status.CERTIFICATE_NOT_VALID: "dieses Zertifikat ist nicht gültig",
+        Status.CERTIFICATE_NOT_VALID: "dieses Zertifikat ist nicht gültig ({reason})",
     },
     "fr": {
         Status.TEMPORARY_FAILURE: "impossible pour le moment, veuillez réessayer plus tard",
@@ -81,7 +86,7 @@ _TRANSLATIONS: dict[str, dict[Status, str]] = {
         Status.BAD_REQUEST: "requête incorrecte",
         Status.CLIENT_CERTIFICATE_REQUIRED: "un certificat client est nécessaire ici",
         Status.CERTIFICATE_NOT_AUTHORISED: "ce certificat n'est pas autorisé ici\xa0: {fingerprint}",
-        Status.CERTIFICATE_NOT_VALID: "ce certificat n'est pas valide",
+        Status.CERTIFICATE_NOT_VALID: "ce certificat n'est pas valide ({reason})",
     },
     "es": {
         Status.TEMPORARY_FAILURE: "no es posible en este momento, inténtelo más tarde",
@@ -95,7 +100,7 @@ _TRANSLATIONS: dict[str, dict[Status, str]] = {
         Status.BAD_REQUEST: "petición incorrecta",
         Status.CLIENT_CERTIFICATE_REQUIRED: "aquí se necesita un certificado de cliente",
         Status.CERTIFICATE_NOT_AUTHORISED: "este certificado no está autorizado aquí: {fingerprint}",
-        Status.CERTIFICATE_NOT_VALID: "este certificado no es válido",
+        Status.CERTIFICATE_NOT_VALID: "este certificado no es válido ({reason})",
     },
 }
 
@@ -124,14 +129,36 @@ class Wording:
         try:
             response = await self._inner(request)
         except Failure as failure:
-            text = self._texts.get(failure.status)
-            if text is None or not _is_for_all(failure, request.client):
+            if failure.status not in self._texts or not _is_for_all(failure, request.client):
                 raise
-            return Reply(failure.status, _fill(text, request))
+            return self.word(failure, request)
         if isinstance(response, Reply) and not response.meta.strip():
             text = self._texts.get(response.status)
-            return response if text is None else replace(response, meta=_fill(text, request))
+            if text is not None:
+                return replace(response, meta=_fill(text, request, response.status.phrase))
         return response
+
+    def word(self, failure: Failure, request: Request) -> Response:
+        """Give a failure the text for its status.
+
+        Raises:
+            Failure: The same one: there is no text for it.
+        """
+        text = self._texts.get(failure.status)
+        if text is None:
+            raise failure
+        return Reply(failure.status, _fill(text, request, str(failure)))
+
+
+def worded(failure: Failure, handler: Handler, request: Request) -> Response:
+    """What a capsule says to a failure that comes before its handler is asked.
+
+    Raises:
+        Failure: The same one: the capsule has no text for it.
+    """
+    if not isinstance(handler, Wording):
+        raise failure
+    return handler.word(failure, request)
 
 
 def texts_in(lang: str | None) -> Mapping[Status, str]:
@@ -143,15 +170,21 @@ def texts_in(lang: str | None) -> Mapping[Status, str]:
 def parse(text: str) -> str:
     """Check a text: one line, in which ``{path}`` and ``{fingerprint}`` stand for those of the request.
 
+    ``{reason}`` stands for what would be said without the text.
+
     Raises:
         ValueError: It is none; the message, if there is one, continues "it ...".
     """
     if not text.strip() or _CONTROL.search(text):
         raise ValueError
     if unknown := {*_PLACEHOLDER.findall(text)} - {*_LONGEST}:
-        raise ValueError(f"must have {{path}} or {{fingerprint}} in braces, not {{{min(unknown)}}}")
+        raise ValueError(
+            f"must have {{path}}, {{fingerprint}} or {{reason}} in braces, not {{{min(unknown)}}}"
+        )
     if len(_replace(text, _LONGEST).encode()) > MAX_TEXT:
-        raise ValueError(f"must have at most {MAX_TEXT} bytes with the longest path and fingerprint in it")
+        raise ValueError(
+            f"must have at most {MAX_TEXT} bytes with the longest path, fingerprint and reason in it"
+        )
     return text
 
 
@@ -165,12 +198,13 @@ def _is_for_all(failure: Failure, client: Client) -> bool:
     return said in _OWN
 
 
-def _fill(text: str, request: Request) -> str:
+def _fill(text: str, request: Request, reason: str) -> str:
     # Percent-encoded: whoever makes the link cannot put words of their own into the capsule's mouth.
     path = request.raw_path
     if len(path) > MAX_PATH:
         path = f"{path[:MAX_PATH]}…"
-    return _replace(text, {"path": path, "fingerprint": request.client.fingerprint or "-"})
+    values = {"path": path, "fingerprint": request.client.fingerprint or "-", "reason": reason[:MAX_REASON]}
+    return _replace(text, values)
 
 
 def _replace(text: str, values: Mapping[str, str]) -> str:

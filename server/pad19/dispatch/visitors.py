@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pad19.content.notices import Notices
@@ -32,7 +33,7 @@ class FingerprintFile:
 
     def __init__(self, path: Path, *, is_complete: bool = False) -> None:
         self._is_complete = is_complete
-        self._file = Reread(path, _parse)
+        self._file = Reread(path, partial(_parse, is_complete=is_complete))
 
     def has(self, identity: Identity) -> bool | None:
         """Whether it is there; None: that cannot be told."""
@@ -43,12 +44,15 @@ class FingerprintFile:
         return fingerprints.has(identity) or (None if self._is_complete and not is_whole else False)
 
 
-def _parse(data: bytes) -> tuple[tuple[Fingerprints, bool], list[str]]:
+def _parse(data: bytes, *, is_complete: bool) -> tuple[tuple[Fingerprints, bool], list[str]]:
     lines = [*parse_lines(data)]
     fingerprints = Fingerprints(entry.fingerprint for _, entry in lines if isinstance(entry, Entry))
-    problems = [
-        f"line {number} counts for nobody: it {said}" for number, said in lines if isinstance(said, str)
-    ]
+    what = (
+        "may mean anybody, so until it is mended all visitors with a certificate are answered with 40"
+        if is_complete
+        else "counts for nobody"
+    )
+    problems = [f"line {number} {what}: it {said}" for number, said in lines if isinstance(said, str)]
     return (fingerprints, not problems), problems
 
 

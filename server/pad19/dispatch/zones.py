@@ -17,6 +17,7 @@ from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import (
     CertificateNotAuthorised,
     CertificateRequired,
+    Failure,
     PermanentFailure,
     TemporaryFailure,
 )
@@ -162,6 +163,16 @@ class Zones:
                 zone.admit_upload(request)
             else:
                 zone.admit(request.client)
+
+    def has_writer(self, request: Request) -> bool:
+        """Whether the client's certificate alone lets it upload there, without a token."""
+        zones = self.covering(request)
+        try:
+            for zone in zones:
+                zone.admit(request.client, write=True)
+        except Failure:
+            return False
+        return bool(zones) and request.client.certificate is not None
 
     def covering(self, request: Request) -> list[Zone]:
         """The zones that have to let a request in. There are several if its path has several readings."""

@@ -1,1 +1,1 @@
-"""Bytes to values and back: no I/O, no clock, the standard library and idna only."""
+"""Bytes to values and back: no I/O, no clock; the standard library, idna and the store's interface only."""

@@ -1,10 +1,11 @@
 """A request line in, a `Request` out (network specification, section "Requests")."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from pad19.store.interface import Store
 
@@ -15,6 +16,8 @@ from .upload import Upload
 
 MAX_URI = 1024  # bytes; CRLF comes on top (section "Requests")
 DEFAULT_PORT = 1965
+# Of a Titan request, a type whose parameters have a blank before them: Lagrange writes them so.
+_TYPE = re.compile(rb"titan://[^? ]*;mime=[^;? ]*(?:; [^;? ]+)+(?=[;?]|\Z)", re.IGNORECASE)
 _NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -48,6 +51,19 @@ class Request:
         if "%" not in self.raw_path:
             return tuple(self.path[1:].split("/"))
         return tuple(map(uris.percent_decode, _resolve_dots(self.raw_path)[1:].split("/")))
+
+
+@dataclass(frozen=True, slots=True)
+class TitanRequest(Request):
+    """A request that brings something, or asks for a text to edit: what functions get that take uploads."""
+
+    upload: Upload = field(kw_only=True)
+
+    @classmethod
+    def of(cls, request: Request, upload: Upload) -> Self:
+        """The same request with its upload, as other functions may get it."""
+        known = {each.name: getattr(request, each.name) for each in fields(Request)}
+        return cls(**{**known, "upload": upload})
 
 
 class RequestReader:
@@ -101,6 +117,8 @@ _Parts = tuple[str, str, str, int, str, str, str | None, str | None]
 
 def _take_apart(line: bytes) -> _Parts:
     """The fields of a `Request` before ``client``, in their order."""
+    if b" " in line and (typed := _TYPE.match(line)):
+        line = typed[0].replace(b"; ", b";%20") + line[typed.end() :]
     try:
         text = line.decode()
     except UnicodeDecodeError:

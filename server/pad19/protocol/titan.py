@@ -4,6 +4,9 @@ The answer is Gemini's. Parameters come in any order, behind the last segment of
 query; ``;edit``, alone, asks for the text that is there. By the letter a slash in a parameter would have
 to be encoded, since it ends a segment; but ``mime=text/plain`` is what the specification itself writes.
 
+A type may have parameters, and clients write them as they are: ``;mime=text/plain; charset=utf-8``. No URI
+can hold a blank; `parse_request` takes that one all the same.
+
 A token is a password: it is taken out of the URI before anybody can write that down.
 """
 
@@ -12,14 +15,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from .failure import BadRequest
-from .request import Request, parse_request
+from .request import DEFAULT_PORT, MAX_URI, Request, parse_request
 from .upload import DEFAULT_MIMETYPE, Upload
-from .uri import InvalidURI, percent_decode, percent_encode
+from .uri import URI, InvalidURI, parse, percent_decode, percent_encode, resolve
 
 SCHEME = "titan"
 EDIT = "edit"
 _TOKEN = re.compile(r"(;token=)[^;?]*", re.IGNORECASE)
 _FIRST = re.compile(rf";(?:(?:size|mime|token)=|{EDIT}(?=;|\Z))")
+# Some clients have put them behind the query, where they are a part of it.
+_TOO_LATE = re.compile(rf";(?:(?:size|mime)=|{EDIT}\Z)")
+# Of a type, behind it. One that is not told from ours by a blank must be one that texts have.
+_OF_TYPE = re.compile(r"%20[\w!#$&^.+\-]+=.*|(?:charset|lang)=.*", re.ASCII | re.IGNORECASE)
 _SIZE = re.compile(r"[0-9]{1,15}", re.ASCII)  # a petabyte is enough
 _MIMETYPE = re.compile(r"[\w!#$&^.+\-]+/[\w!#$&^.+\-]+(?:[ \t]*;[ -~]*)?", re.ASCII)
 
@@ -40,6 +47,8 @@ def receive(request: Request, chunks: Callable[[int], AsyncIterator[bytes]]) -> 
     """
     uri, question, query = request.uri.partition("?")
     uri, parameters = _split(uri)
+    if not parameters and _TOO_LATE.search(query):
+        raise BadRequest("the parameters go before the question mark")
     upload = _read(parameters, chunks)
     return replace(parse_request(f"{uri}{question}{query}".encode(), request.client), upload=upload)
 
@@ -57,6 +66,29 @@ def uri_for(uri: str, *, size: int, mimetype: str | None = None, token: str | No
 def edit_uri_for(uri: str) -> str:
     """The request line that asks for the text at ``uri``, which is a titan URI without parameters."""
     return _insert(uri, f";{EDIT}")
+
+
+def edit_target(request: Request, target: str) -> str:
+    """Where a redirect sends somebody who wants to edit, and will ask for that as it stands.
+
+    So it is absolute, and has ``;edit``. What leads to another server stays as it is.
+
+    Raises:
+        BadRequest: It is too long then.
+    """
+    port = None if request.port == DEFAULT_PORT else request.port
+    base = URI(SCHEME, None, request.host, port, request.raw_path, None, None)
+    try:
+        there = resolve(base, parse(target))
+    except InvalidURI:
+        return target  # whoever sends it will notice
+    is_here = (there.host, there.port or DEFAULT_PORT) == (request.host, request.port)
+    if not is_here or there.scheme not in {SCHEME, "gemini"}:
+        return target
+    target = edit_uri_for(str(replace(there, scheme=SCHEME, fragment=None)))
+    if len(target) > MAX_URI:
+        raise BadRequest("the URI is too long once it is redirected")
+    return target
 
 
 def accepts(patterns: Sequence[str], mimetype: str) -> bool:
@@ -86,7 +118,7 @@ def _read(parameters: Sequence[str], chunks: Callable[[int], AsyncIterator[bytes
             raise BadRequest("edit goes without other parameters")
         return Upload(0, edit=True)
     found: dict[str, str] = {}
-    for parameter in parameters:
+    for parameter in _with_whole_type(parameters):
         name, equals, value = parameter.partition("=")
         if not equals or name not in {"size", "mime", "token"}:
             raise BadRequest("there is a parameter besides size, mime and token")
@@ -105,3 +137,14 @@ def _read(parameters: Sequence[str], chunks: Callable[[int], AsyncIterator[bytes
         raise BadRequest("mime is not a MIME type")
     size = int(found["size"])
     return Upload(size, mimetype, found.get("token") or None, chunks=chunks(size))
+
+
+def _with_whole_type(parameters: Sequence[str]) -> list[str]:
+    """The same, with the parameters of a type as parts of it."""
+    joined: list[str] = []
+    for parameter in parameters:
+        if joined and joined[-1].startswith("mime=") and _OF_TYPE.fullmatch(parameter):
+            joined[-1] += f";{parameter}"
+        else:
+            joined.append(parameter)
+    return joined

@@ -12,8 +12,9 @@ they contradict each other:
 - ``REQUEST_METHOD`` is ``GET`` (gmid): libraries for CGI parse the query for no other one.
 - ``PATH_INFO`` starts with ``/`` or is empty. ``REMOTE_ADDR`` has no port.
 - Of uploads only GmCapsule tells. ``GEMINI_URL`` and ``GEMINI_URL_PATH`` are ``TITAN_URL`` and
-  ``TITAN_URL_PATH`` then; ``CONTENT_LENGTH``, ``CONTENT_TYPE`` and ``TITAN_TOKEN`` are absent otherwise, and
-  ``TITAN_EDIT`` is ``1`` if the text is wanted that is to be edited. The method is ``PUT``.
+  ``TITAN_URL_PATH`` then; ``CONTENT_LENGTH``, ``CONTENT_TYPE`` and ``TITAN_TOKEN`` are absent otherwise. The
+  method is ``PUT``. Who wants the text that is to be edited is a visitor by Gemini there, with
+  ``TITAN_EDIT`` set to ``1`` and a ``CONTENT_LENGTH`` of ``0``.
 """
 
 import base64
@@ -80,10 +81,12 @@ def variables(
     ``script_name`` and ``path_info`` together are the request's path. No value holds a NUL.
     """
     client = request.client
-    scheme = request.scheme.upper()
+    uri, scheme = request.uri, request.scheme.upper()
+    if request.upload is not None and request.upload.edit:
+        uri, scheme = f"gemini:{uri.partition(':')[2]}", "GEMINI"
     found = {
         "GATEWAY_INTERFACE": "CGI/1.1",
-        f"{scheme}_URL": request.uri,
+        f"{scheme}_URL": uri,
         f"{scheme}_URL_PATH": request.raw_path,
         "GEMINI_DOCUMENT_ROOT": str(gateway.document_root),
         "SCRIPT_NAME": script_name,
@@ -121,7 +124,7 @@ def variables(
 
 def _of_upload(upload: Upload) -> dict[str, str]:
     if upload.edit:
-        return {"TITAN_EDIT": "1"}
+        return {"TITAN_EDIT": "1", "CONTENT_LENGTH": "0"}
     return {
         "REQUEST_METHOD": "PUT",
         "CONTENT_LENGTH": str(upload.size),

@@ -17,8 +17,11 @@ from pad19.protocol.request import Request
 from pad19.protocol.response import Response
 from pad19.store.interface import Store
 
+from .config import Config
 from .config_capsule import Capsule, Titan, Zone
+from .config_read import shown_path
 from .config_values import Token
+from .folders import folder_problem
 
 
 def uploads_for(
@@ -26,21 +29,23 @@ def uploads_for(
     titan: Titan,
     zones: Zones,
     edits: Store,
-    files: Handler,
+    visit: Handler,
     handlers: Mapping[str, Handler],
+    state: Path,
 ) -> Handler:
     """The handler of a capsule that was checked.
 
-    ``edits``: a namespace for who edits what. ``files``: answer visitors. ``handlers``: what answers below
-    prefixes; only programs are given uploads.
+    ``edits``: a namespace for who edits what. ``visit``: answers visitors, behind the zones. ``handlers``:
+    what answers below prefixes; only programs are given uploads. ``state``: the folder for locks.
     """
     terms = _terms(capsule, titan, zones)
     uploads = Uploads(
         capsule.content,
         terms,
-        Edits(edits),
-        files,
+        Edits(edits, zones.has_writer),
+        visit,
         MimeTypes(capsule.mimetypes, lang=capsule.lang, charset=capsule.charset),
+        locks=state,
         delete=titan.delete,
         folders=titan.folders,
         keep=titan.keep,
@@ -52,6 +57,24 @@ def uploads_for(
 def may_upload(capsule: Capsule, titan: Titan) -> bool:
     """Whether there is anybody who may upload a file."""
     return bool(titan.token or any(zone.write or zone.token for zone in capsule.zones))
+
+
+def state_problem(config: Config) -> str | None:
+    """Why uploads could not be stored, as a sentence without a full stop."""
+    state = config.server.state
+    if not any(capsule.titan and may_upload(capsule, capsule.titan) for capsule in config.capsules):
+        return None
+    problem = folder_problem(state)
+    return problem and f"server.state is {shown_path(state)}, which uploads need, but {problem}"
+
+
+def zones_in_vain(capsule: Capsule) -> list[str]:
+    """The paths of the zones that say something about uploads."""
+    return [
+        zone.path
+        for zone in capsule.zones
+        if zone.write or zone.token or zone.max_size or zone.types or zone.quota
+    ]
 
 
 def tokens_of(tokens: tuple[Token, ...]) -> Tokens:
