@@ -40,7 +40,7 @@ from pad19.routes.output import RouteOutput
 from pad19.service.terminal_log import terminal_formatter
 from pad19.store import interface as store
 from pad19.testing import identity
-from support.manual import PAGES, blocks, named_blocks, sections
+from support.manual import PAGES, ROOT, blocks, named_blocks, sections
 from support.process import command, fetch, gemini, serving
 from support.uploads import body_of, edit
 from support.uploads import upload as put
@@ -131,6 +131,29 @@ def test_examples_pass_their_tests(page: str, tmp_path: Path) -> None:
         write(tmp_path, name, text)
     (tmp_path / "pad19.toml").write_text(PLAIN)  # what the page configures may not be on this machine
     run_tests(tmp_path)
+
+
+def test_examples_satisfy_type_checkers(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    folders = [tmp_path / page.replace("/", "_").removesuffix(".gmi") for page in PAGES]
+    for page, folder in zip(PAGES, folders, strict=True):
+        for name, text in files_of(page):
+            if name.endswith(".py"):
+                write(folder, name, text)
+    shutil.copytree(TEMPLATE, tmp_path / "template")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", "--cache-dir=.cache", "."],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT / "server")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # That one is a mistake, of which the page tells what becomes of it.
+    [mistake] = re.findall(r"^(.*): error: (.*)$", done.stdout, re.MULTILINE)
+    assert mistake[0] == "routes_dev/routes/greeting.py:9"
+    assert mistake[1].startswith('Unsupported operand types for + ("str" and "None")')
 
 
 @pytest.mark.parametrize("text", [*python_blocks()])

@@ -130,6 +130,56 @@ async def test_a_store_of_its_own() -> None:
             assert [(await client.get("/")).text for _ in range(2)] == ["1", "2"]
 
 
+NOT_SERVED = "this host is not served here"
+HOSTS = [  # target, answer
+    ("gemini://café.test/echo", "20 text/gemini"),
+    ("gemini://xn--caf-dma.TEST:1966/echo", "20 text/gemini"),
+    ("/echo", "20 text/gemini"),
+    ("gemini://b.test/echo", "20 text/gemini"),
+    ("gemini://x.c.test/echo", "20 text/gemini"),
+    ("gemini://[::1]:1965/echo", "20 text/gemini"),
+    ("gemini://c.test/echo", f"53 {NOT_SERVED}"),
+    ("gemini://localhost/echo", f"53 {NOT_SERVED}"),
+    ("http://café.test/echo", "53 http is not served here"),
+    ("gemini:///echo", "59 the host is missing"),
+]
+
+
+@pytest.mark.parametrize(("target", "expected"), HOSTS)
+async def test_who_is_asked(target: str, expected: str) -> None:
+    client = Client(routes, host="Café.test", hosts=["b.test", "*.c.test", "[::1]"])
+    answer = await client.get(target)
+    assert f"{answer.status} {answer.meta}" == expected
+
+
+async def test_uploads_for_other_hosts_are_refused() -> None:
+    assert await Client(routes).titan("titan://a.test/echo", "x") == Answer(53, NOT_SERVED)
+    assert (await Client(routes).edit("gemini://a.test/echo")).meta == NOT_SERVED
+
+
+async def test_the_client_names_whom_it_asks() -> None:
+    naming = Routes()
+
+    @naming.gemini("/")
+    async def name(request: Request) -> str:
+        return f"{request.client.server_name}"
+
+    client = Client(naming, host="a.test", hosts=["b.test"])
+    assert (await client.get("/")).text == "a.test"
+    assert (await client.get("gemini://b.test/")).text == "b.test"
+
+
+def test_a_host_that_is_none() -> None:
+    with pytest.raises(ValueError, match="not allowed in a URI"):
+        Client(routes, host="a b")
+
+
+async def test_a_query_takes_the_place_of_another_one() -> None:
+    client = Client(routes)
+    assert (await client.get("/echo?old", "new")).text == "'new'"
+    assert (await client.get("/echo?old?older", "")).text == "''"
+
+
 @pytest.mark.parametrize("query", ["", "Ada & Co?", "100% é\r\n", "a+b=c/d#e"])
 async def test_a_query_as_it_is_typed(query: str) -> None:
     assert (await Client(routes).get("/echo", query)).text == repr(query)
@@ -188,7 +238,7 @@ FOLLOWED = [  # target, answer
 
 @pytest.mark.parametrize(("target", "answer"), FOLLOWED)
 async def test_redirects_are_followed(target: str, answer: Answer) -> None:
-    client = Client(moving, certificate=identity("Ada"))
+    client = Client(moving, hosts=["a.test"], certificate=identity("Ada"))
     assert await client.get(target, follow=True) == answer
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         TemporaryFailure,
     )
     from .protocol.gemtext import Gemtext
-    from .protocol.request import Request
+    from .protocol.request import Request, TitanRequest
     from .protocol.response import Input, Redirect, Response, SensitiveInput, Success
     from .protocol.status import Status
     from .protocol.upload import Upload
@@ -39,7 +39,7 @@ else:  # out of sight of type checkers, which would take any name for one of the
         "CertificateNotValid CertificateRequired Failure Gone NotFound PermanentFailure "
         "ProxyError ProxyRequestRefused ServerUnavailable SlowDown TemporaryFailure",
         "protocol.gemtext": "Gemtext",
-        "protocol.request": "Request",
+        "protocol.request": "Request TitanRequest",
         "protocol.response": "Input Redirect Response SensitiveInput Success",
         "protocol.status": "Status",
         "protocol.upload": "Upload",
@@ -93,6 +93,7 @@ __all__ = [
     "StoreError",
     "Success",
     "TemporaryFailure",
+    "TitanRequest",
     "Upload",
     "stream",
 ]

@@ -85,6 +85,7 @@ def _arguments(request: pytest.FixtureRequest, settings: Mapping[str, Any]) -> I
         yield {
             "routes": routes,
             "host": capsule.hosts[0].replace("*.", "www.", 1),
+            "hosts": capsule.hosts,
             "settings": {**capsule.settings, **settings},
             "store": SQLiteStore(database),
             "files": capsule.content,

@@ -24,7 +24,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -41,6 +41,7 @@ from .content.mimetype import MimeTypes
 from .content.static import StaticFiles
 from .dispatch.incoming import CHUNK
 from .dispatch.intake import ByScheme
+from .dispatch.router import Router
 from .protocol import client as protocol
 from .protocol.client import Identity
 from .protocol.failure import Failure, NotFound, PermanentFailure
@@ -126,6 +127,7 @@ class _Mounting:
         *,
         prefix: str = "",
         host: str = "localhost",
+        hosts: Collection[str] = (),
         certificate: Identity | None = None,
         address: str = "127.0.0.1",
         settings: Mapping[str, Any] = _NO_SETTINGS,
@@ -139,7 +141,9 @@ class _Mounting:
         Args:
             routes: The routes.
             prefix: Where they are mounted: ``/guestbook`` for ``routes/guestbook.py``.
-            host: The capsule's.
+            host: The capsule's, for requests that name none.
+            hosts: Further hosts of the capsule, such as ``*.example.org``. Whoever asks for another one is
+                answered with 53.
             certificate: The visitor's, unless a request brings another one.
             address: The visitor's.
             settings: For `Request.settings`.
@@ -150,6 +154,7 @@ class _Mounting:
 
         Raises:
             RouteError: Two routes cannot be told apart.
+            ValueError: A host is none.
         """
         self._database = Database(None, time.time)
         root = Routes()
@@ -173,6 +178,8 @@ class _Mounting:
             lang=lang,
             on_error=_raise,
         )
+        handlers = dict.fromkeys(map(_normalized, (host, *hosts)), self._mounted)
+        self._router = Router(handlers, uploads=handlers)
         self._host = host
         self._certificate = certificate
         self._address = address
@@ -193,7 +200,8 @@ class _Mounting:
     ) -> Answer:
         uri = f"gemini://{self._host}{target}" if target.startswith("/") else target
         if query is not None:
-            uri += f"?{percent_encode(query, '')}"
+            # The answer takes the place of a query (network specification, section "Input expected").
+            uri = f"{uri.partition('?')[0]}?{percent_encode(query, '')}"
         client = self._client(certificate)
         answer = await self._exchange(uri, client)
         return await self._follow(answer, uri, client) if follow else answer
@@ -243,9 +251,12 @@ class _Mounting:
     async def _exchange(self, uri: str, client: protocol.Client, body: bytes = b"") -> Answer:
         try:
             request = parse_request(uri.encode(), client)
+            if request.host != client.server_name:  # clients name in the handshake whom they ask
+                request = replace(request, client=replace(client, server_name=request.host))
+            handler = self._router.handler(request, None)
             if request.scheme == SCHEME:
                 request = receive(request, lambda _size: _Pieces(body))
-            response = await self._mounted(request)
+            response = await handler(request)
         except Failure as failure:
             response = Reply(failure.status, str(failure))
         return await _received(response)
@@ -269,7 +280,7 @@ class Client(_Mounting):
 
         Args:
             target: The path or the URI.
-            query: An answer to a prompt as it was typed, if it is not in the target already.
+            query: An answer to a prompt as it was typed. One that is in the target gives way to it.
             certificate: The visitor's, see `identity`.
             follow: Follow redirects, up to five in a row. One that leads to another server, and a sixth
                 one, are returned as they are.
@@ -429,6 +440,12 @@ class _Pieces:
             raise StopAsyncIteration
         piece, self._left = self._left[:CHUNK], self._left[CHUNK:]
         return piece
+
+
+def _normalized(host: str) -> str:
+    """A host of a capsule as the router knows it; the ports that some have behind it are all served."""
+    wild, name = ("*.", host[2:]) if host.startswith("*.") else ("", host)
+    return f"{wild}{parse(f'gemini://{name}/').host}"
 
 
 def _place(uri: URI) -> tuple[str | None, int]:

@@ -113,9 +113,16 @@ def test_its_pages() -> None:
 
 def test_it_has_nothing_to_check() -> None:
     made()
-    result = CliRunner().invoke(main, ["check", "capsule", "--listen", "127.0.0.1:0"], catch_exceptions=False)
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == (
+    # In a process of its own, since routes are loaded once in each.
+    program = "from pad19.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "check", "capsule", "--listen", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
         "note: a certificate for localhost will be made at the first start\n3 files, 7 links: 0 problems\n"
     )
 

@@ -9,6 +9,7 @@ import pytest
 from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import NotFound
 from pad19.protocol.request import parse_request
+from pad19.protocol.upload import Upload
 from pad19.routes.cgi_environment import ClientHash, Gateway, Mount, variables
 
 DIGEST = "ab" * 32
@@ -173,3 +174,39 @@ def test_other_paths(path: str) -> None:
 def test_prefix_has_its_slashes(prefix: str) -> None:
     with pytest.raises(ValueError, match="begin and end with a slash"):
         Mount(prefix)
+
+
+def of_upload(upload: Upload) -> dict[str, str]:
+    request = parse_request(b"titan://example.org:1965/cgi-bin/a.py?q", Client())
+    gateway = Gateway(Path("/srv/content"))
+    arguments = {"script_name": "/cgi-bin/a.py", "path_info": "", "script": None}
+    return variables(replace(request, upload=upload), gateway, NOW, **arguments)  # type: ignore[arg-type]  # as above
+
+
+def test_an_upload() -> None:
+    found = of_upload(Upload(5, "text/plain", "a word"))
+    told = {
+        "SERVER_PROTOCOL": "TITAN",
+        "REQUEST_METHOD": "PUT",
+        "TITAN_URL": "titan://example.org:1965/cgi-bin/a.py?q",
+        "TITAN_URL_PATH": "/cgi-bin/a.py",
+        "CONTENT_LENGTH": "5",
+        "CONTENT_TYPE": "text/plain",
+        "TITAN_TOKEN": "a word",
+    }
+    assert found.items() >= told.items()
+    assert not {"TITAN_EDIT", "GEMINI_URL", "GEMINI_URL_PATH"} & found.keys()
+
+
+def test_who_edits_comes_by_gemini_as_with_gmcapsule() -> None:
+    found = of_upload(Upload(0, edit=True))
+    told = {
+        "SERVER_PROTOCOL": "GEMINI",
+        "REQUEST_METHOD": "GET",
+        "GEMINI_URL": "gemini://example.org:1965/cgi-bin/a.py?q",
+        "GEMINI_URL_PATH": "/cgi-bin/a.py",
+        "TITAN_EDIT": "1",
+        "CONTENT_LENGTH": "0",
+    }
+    assert found.items() >= told.items()
+    assert not {"TITAN_URL", "TITAN_URL_PATH", "TITAN_TOKEN", "CONTENT_TYPE"} & found.keys()

@@ -1,3 +1,5 @@
+import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
@@ -137,10 +139,19 @@ async def test_a_task_that_fails_starts_again(
         assert "ZeroDivisionError: by nobody" in caplog.text
 
 
+PANICS = [
+    SystemExit(1),
+    asyncio.CancelledError(),
+    GeneratorExit(),
+    BaseExceptionGroup("", [SystemExit(1)]),  # of its own nursery
+]
+
+
+@pytest.mark.parametrize("panic", PANICS, ids=repr)
 async def test_exit_in_a_task_does_not_end_the_worker(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    panic: BaseException, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    task = Crashing([0], SystemExit(1))
+    task = Crashing([0], panic)
     async with living(CAPSULE, [], [task.background]):
         await trio.sleep(10)
     assert len(task.starts) == 2
@@ -164,7 +175,32 @@ async def test_a_pause_does_not_delay_the_end(autojump_clock: MockClock) -> None
     assert trio.current_time() - begin == 100
 
 
-async def test_interrupting_a_task_is_not_caught() -> None:
+async def test_a_task_that_fails_when_it_is_stopped_is_not_started_again(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    starts: list[float] = []
+
+    async def fails() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise SystemExit
+
+    async def background(capsule: Capsule) -> None:
+        starts.append(trio.current_time())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fails)
+            nursery.start_soon(trio.sleep_forever)
+
+    async with living(CAPSULE, [], [background]):
+        await trio.sleep(10)
+    assert len(starts) == 1
+    assert "SystemExit" in caplog.text
+
+
+async def test_interrupting_a_task_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Who was started with & ignores it, and then nobody can have meant it.
+    monkeypatch.setattr(signal, "getsignal", lambda _number: signal.default_int_handler)
     task = Crashing([0], KeyboardInterrupt())
     with pytest.raises(BaseExceptionGroup) as interruption:  # it comes on the way
         async with living(CAPSULE, [], [task.background]):

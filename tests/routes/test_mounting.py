@@ -1,8 +1,10 @@
+import asyncio
 import logging
 import math
 import re
+import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,7 +16,7 @@ from pad19.protocol.client import Client
 from pad19.protocol.failure import CGIError, Failure, Gone, NotFound, SlowDown
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import MAX_META, Redirect, Response, Success
-from pad19.routes.interface import RouteError
+from pad19.routes.interface import Capsule, RouteError
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes
 from pad19.store.interface import Store
@@ -250,6 +252,32 @@ async def test_settings_and_store_reach_the_routes() -> None:
     assert request.store is not store
 
 
+async def test_settings_cannot_be_changed_however_deep() -> None:
+    routes = Routes()
+    seen: list[Any] = []
+
+    @routes.gemini("/")
+    async def page(request: Request) -> str:
+        seen.append(request.settings)
+        return ""
+
+    @routes.lifespan
+    async def life(capsule: Capsule) -> AsyncIterator[None]:
+        seen.append(capsule.settings)
+        yield
+
+    settings = {"list": [1, {"a": [2]}], "table": {"b": {"c": 3}}}
+    mounted = Mounted(routes, settings=settings)
+    async with mounted.living():
+        await mounted(ask("/"))
+    settings["list"].append(4)  # type: ignore[attr-defined]  # it is a list
+    assert seen[0] is seen[1]
+    assert seen[0] == {"list": (1, {"a": (2,)}), "table": {"b": {"c": 3}}}
+    for table in (seen[0]["list"][1], seen[0]["table"], seen[0]["table"]["b"]):
+        with pytest.raises(TypeError):
+            table["x"] = 1
+
+
 # Policies
 
 
@@ -422,7 +450,20 @@ def raising(error: BaseException, *, in_thread: bool = False) -> Routes:
     return routes
 
 
-ERRORS = [ZeroDivisionError("secret"), SystemExit(1), trio.TooSlowError(), trio.BrokenResourceError("secret")]
+class Panic(BaseException):
+    """As foreign code raises it, which wants nobody to catch it."""
+
+
+ERRORS: list[BaseException] = [
+    ZeroDivisionError("secret"),
+    SystemExit(1),
+    trio.TooSlowError(),
+    trio.BrokenResourceError("secret"),
+    asyncio.CancelledError(),
+    GeneratorExit(),
+    Panic(),
+    BaseExceptionGroup("", [SystemExit(1), Gone()]),
+]
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
@@ -482,9 +523,44 @@ async def test_a_failure_is_not_logged(caplog: pytest.LogCaptureFixture) -> None
     assert not caplog.records
 
 
-async def test_interrupting_is_not_caught() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        await Mounted(raising(KeyboardInterrupt()))(ask("/broken"))
+@pytest.fixture
+def interrupt() -> Iterator[None]:
+    """The terminal can interrupt this process, which is not so for one that was started with ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupt")
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), BaseExceptionGroup("", [KeyboardInterrupt()])], ids=repr
+)
+async def test_interrupting_is_not_caught(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        await Mounted(raising(error))(ask("/broken"))
+
+
+@pytest.mark.usefixtures("interrupt")
+async def test_an_interruption_that_nobody_can_have_meant_is_a_mistake() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as workers do
+    said = await answer(Mounted(raising(KeyboardInterrupt())), ask("/broken"))
+    assert said.startswith("42 internal error, id ")
+
+
+async def test_exit_in_a_task_of_a_route() -> None:
+    routes = Routes()
+
+    async def ends() -> None:
+        raise SystemExit(1)
+
+    @routes.gemini("/broken")
+    async def broken(request: Request) -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ends)
+            await trio.sleep_forever()
+        return "never"
+
+    assert (await answer(Mounted(routes), ask("/broken"))).startswith("42 internal error, id ")
 
 
 async def test_cancelling_is_not_caught(caplog: pytest.LogCaptureFixture) -> None:
@@ -500,6 +576,35 @@ async def test_cancelling_is_not_caught(caplog: pytest.LogCaptureFixture) -> Non
         pytest.fail("it goes on")
     assert scope.cancelled_caught
     assert not caplog.records
+
+
+async def test_a_mistake_while_it_is_cancelled_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    routes = Routes()
+
+    async def fails() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise Panic
+
+    @routes.gemini("/wait")
+    async def wait(request: Request) -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fails)
+            nursery.start_soon(trio.sleep_forever)
+        return "never"
+
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await Mounted(routes)(ask("/wait"))
+        pytest.fail("it goes on")
+    assert scope.cancelled_caught
+    (record,) = caplog.records
+    assert "route /wait, " in record.getMessage()
+    assert "Panic" in caplog.text
+    assert record.exc_info
+    assert isinstance(record.exc_info[1], BaseExceptionGroup)
+    assert [type(error) for error in record.exc_info[1].exceptions] == [Panic]
 
 
 async def test_errors_can_be_answered_otherwise(caplog: pytest.LogCaptureFixture) -> None:
@@ -518,9 +623,15 @@ async def test_errors_can_be_answered_otherwise(caplog: pytest.LogCaptureFixture
     assert await answer(Mounted(raising(Gone()), on_error=on_error), ask("/broken")) == "52 gone"
 
 
-async def test_a_converter_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [KeyError("blue"), SystemExit(1), asyncio.CancelledError()], ids=repr)
+async def test_a_converter_that_fails(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     routes = Routes()
-    routes.converter("colour")({"red": 1}.__getitem__)
+
+    @routes.converter("colour")
+    def to_colour(text: str) -> int:
+        if text == "red":
+            return 1
+        raise error
 
     @routes.gemini("/{colour:colour}")
     async def page(request: Request, colour: int) -> str:

@@ -223,8 +223,22 @@ def test_it_is_a_text_stream(output: RouteOutput, caplog: pytest.LogCaptureFixtu
         output.write("begun, ")
     output.write("still open\n")
     assert caplog.messages == [f"{HERE}: käse", f"{HERE}: begun, still open"]
-    with pytest.raises(OSError, match="fileno"):
-        output.fileno()
+    assert output.fileno() == 1
+    output.reconfigure(encoding="ascii", line_buffering=True)
+
+
+def test_it_takes_bytes(output: RouteOutput, caplog: pytest.LogCaptureFixture) -> None:
+    assert output.buffer.writable()
+    assert output.buffer.write("käse\n".encode()) == 6
+    assert output.buffer.write(memoryview(b"\xff, ")) == 3
+    output.buffer.close()
+    assert output.buffer.write(bytearray(b"begun")) == 5
+    output.buffer.flush()
+    assert caplog.messages == [f"{HERE}: käse", f"{HERE}: \ufffd, begun"]
+    private = module("pad19_routes_x.blog", "def call(it, *more): it(*more)")
+    private.call(output.buffer.write, b"other\n")
+    assert caplog.messages[-1] == "blog: other"
+    assert output.buffer.fileno() == 1
 
 
 class Echo(logging.Handler):

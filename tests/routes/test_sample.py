@@ -20,6 +20,8 @@ from pad19 import (
     Routes,
     SensitiveInput,
     Success,
+    TitanRequest,
+    Upload,
     stream,
 )
 from pad19.testing import Client, SyncClient, identity
@@ -114,7 +116,23 @@ async def old(request: Request) -> str:
     raise Gone
 
 
+@routes.titan("/entry/{number:int}", max_size=1000)
+async def change(request: TitanRequest, number: int) -> Redirect:
+    assert_type(request.upload, Upload)
+    entries[number] = (await request.upload.read()).decode()
+    return Redirect(f"gemini://{request.host}/entry/{number}")
+
+
+@routes.gemini("/source/{number:int}")
+@routes.titan("/entry/{number:int}", edit=True)
+async def source(request: Request, number: int) -> str:
+    assert_type(request.upload, Upload | None)
+    return entries[number]
+
+
 async def declared_functions_keep_their_types() -> None:
+    assert_type(await source(make_request(), number=1), str)
+    await change(make_request(), number=1)  # type: ignore[arg-type]  # it needs an upload
     assert_type(await entry(make_request(), number=1), str)
     assert_type(one_day(make_request(), date.today()), str)
     assert_type(to_date(""), date)
@@ -150,6 +168,14 @@ def mypy_refuses() -> None:
     async def text(request: str) -> str:
         return ""
 
+    @refused.gemini("/upload")  # type: ignore[type-var]  # there will be none
+    async def save(request: TitanRequest) -> str:
+        return ""
+
+    @refused.titan("/thread")  # type: ignore[type-var]  # uploads are awaited
+    def save_in_thread(request: TitanRequest) -> str:
+        return ""
+
     @refused.around  # type: ignore[type-var]  # no "return await"
     async def forgetful(request: Request, call_next: CallNext) -> None:
         await call_next(request)
@@ -174,6 +200,9 @@ async def test_the_sample_answers(tmp_path: Path) -> None:
         assert page.text == "# My book\n=> sign Sign it\n> Welcome to My book\n> Ada & Co\n"
         assert (await client.get("/guestbook/entry/1")).text == "Ada & Co"
         assert (await client.get("/guestbook/entry/2")).meta == "no such entry"
+        assert (await client.edit("/guestbook/entry/1")).text == "Ada & Co"
+        changed = await client.titan("/guestbook/entry/1", "Ada & Sons")
+        assert (changed.meta, entries[1]) == ("gemini://localhost/entry/1", "Ada & Sons")
         assert (await client.get("/guestbook/entry/x")).status == 51
         assert (await client.get("/guestbook/day/2026-11-23")).text == "# 23 November 2026\n"
         assert (await client.get("/guestbook/day/2026-11-31")).status == 51

@@ -209,9 +209,17 @@ async def fails_in_the_end() -> AsyncIterator[str]:
         raise ZeroDivisionError
 
 
+async def exits_in_the_end() -> AsyncIterator[str]:
+    try:
+        yield "x"
+    finally:
+        raise SystemExit
+
+
 CLEANUPS: list[tuple[Callable[[], AsyncIterator[str]], float, str]] = [
     (never_ends, CLOSE_TIME, "route /x, mine.x: its stream did not close within 5 seconds"),
     (fails_in_the_end, 0, "route /x, mine.x: its stream failed when it was closed"),
+    (exits_in_the_end, 0, "route /x, mine.x: its stream failed when it was closed"),
 ]
 
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ def where(pattern: str, function: Callable[..., object] = page) -> str:
     return rf"^route {pattern}, (.*\.)?test_table\.{name} \(line {function.__code__.co_firstlineno}\)"
 
 
-DECLARED_WRONG: list[tuple[str, dict[str, Any], Callable[..., Any], str]] = [
+DECLARED_WRONG: list[tuple[Any, dict[str, Any], Callable[..., Any], str]] = [
     ("x", {}, page, where("x") + ": the pattern must begin with a slash$"),
     ("/{x", {}, page, where(r"/\{x") + ": the pattern must have {name}, "),
     ("/{x:date}", {}, page, where(r"/\{x:date\}") + ": the pattern must have {name}, "),
@@ -31,17 +32,47 @@ DECLARED_WRONG: list[tuple[str, dict[str, Any], Callable[..., Any], str]] = [
     ("/", {"rate": "1"}, page, where("/") + ": rate must be a number, a slash and a time such as"),
     ("/", {"allow": ["Ada"]}, page, where("/") + ": allow has 'Ada'"),
     ("/", {"timeout": 0}, page, where("/") + ": timeout must be more than 0 seconds$"),
+    ("/", {"timeout": "1"}, page, where("/") + ": '>' not supported between "),
+    ("/", {"allow": 3}, page, where("/") + ": 'int' object is not iterable$"),
+    ("/", {"rate": 5}, page, where("/") + ": expected string"),
+    *(
+        (
+            pattern,
+            {},
+            page,
+            where(re.escape(repr(pattern))) + ': the pattern must be a text, such as "/path"$',
+        )
+        for pattern in (None, 3, b"/x", ["/a"])
+    ),
 ]
 
 
 @pytest.mark.parametrize(("pattern", "options", "function", "message"), DECLARED_WRONG)
 def test_a_mistake_names_the_route(
-    pattern: str, options: dict[str, Any], function: Callable[..., Any], message: str
+    pattern: Any, options: dict[str, Any], function: Callable[..., Any], message: str
 ) -> None:
     routes = Routes()
     with pytest.raises(RouteError, match=message):
         routes.gemini(pattern, **options)(function)
     assert declared(routes).routes == []
+
+
+@pytest.mark.parametrize(
+    ("decorator", "argument"), [("gemini", "/path"), ("titan", "/path"), ("converter", "kind")]
+)
+def test_a_decorator_without_its_parentheses_is_a_mistake(decorator: str, argument: str) -> None:
+    message = (
+        rf'test_table\.page \(line \d+\) is declared for nothing: write @routes\.{decorator}\("{argument}"\)$'
+    )
+    with pytest.raises(RouteError, match=message):
+        getattr(Routes(), decorator)(page)
+
+
+@pytest.mark.parametrize("pattern", [None, 3, b"/x"])
+def test_a_pattern_of_uploads_that_is_no_text(pattern: Any) -> None:
+    for function in (page, not_async):
+        with pytest.raises(RouteError, match=f"^route {pattern!r}, "):
+            Routes().titan(pattern)(function)
 
 
 def not_async(request: Request, call_next: CallNext) -> Awaitable[str]:
@@ -91,19 +122,21 @@ def test_other_mistakes_name_the_function(what: str, function: Callable[..., Any
         getattr(Routes(), what)(function)
 
 
-CONVERTERS_WRONG: list[tuple[str, Any, str]] = [
+CONVERTERS_WRONG: list[tuple[Any, Any, str]] = [
     ("int", int, "^converter int: there is a kind of that name already$"),
     ("path", str, "^converter path: there is a kind of that name already$"),
     ("known", str, "^converter known: there is a kind of that name already$"),
     ("a-b", str, "^converter 'a-b': its name must be a word of letters, digits and _$"),
     ("é", str, "^converter 'é': its name"),
     ("", str, "^converter '': its name"),
+    (None, str, "^converter None: its name"),
+    (b"x", str, "^converter b'x': its name"),
     ("x", "str", r"^converter x must be a function \(text\)$"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "convert", "message"), CONVERTERS_WRONG)
-def test_a_wrong_converter(kind: str, convert: Any, message: str) -> None:
+def test_a_wrong_converter(kind: Any, convert: Any, message: str) -> None:
     routes = Routes()
     routes.converter("known")(str)
     with pytest.raises(RouteError, match=message):
@@ -121,6 +154,12 @@ INCLUDED_WRONG = [
 def test_a_wrong_prefix(prefix: str, message: str) -> None:
     with pytest.raises(RouteError, match=message):
         Routes().include(Routes(), prefix)
+
+
+@pytest.mark.parametrize(("other", "prefix"), [("/x", Routes()), (Routes, "/x"), (Routes(), None)])
+def test_what_cannot_be_included(other: Any, prefix: Any) -> None:
+    with pytest.raises(RouteError, match=r'^include takes Routes and a prefix, .*\(other, "/prefix"\)$'):
+        Routes().include(other, prefix)
 
 
 def test_routes_do_not_include_themselves() -> None:

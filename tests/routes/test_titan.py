@@ -15,7 +15,7 @@ from trio.testing import MockClock
 
 from pad19.protocol.client import Client
 from pad19.protocol.failure import BadRequest, CGIError, Failure, NotFound
-from pad19.protocol.request import Request, parse_request
+from pad19.protocol.request import Request, TitanRequest, parse_request
 from pad19.protocol.response import Redirect, Response, Success
 from pad19.routes.cgi import CGI
 from pad19.routes.cgi_environment import Gateway
@@ -40,8 +40,7 @@ routes = Routes()
 
 
 @routes.titan("/page/{name}", max_size=10)
-async def save(request: Request, name: str) -> Redirect | str:
-    assert request.upload
+async def save(request: TitanRequest, name: str) -> Redirect | str:
     text = (await request.upload.read()).decode()
     if not text:
         return f"deleted {name}"
@@ -266,8 +265,8 @@ async def test_a_program_is_asked_to_delete(program: CGI) -> None:
 
 async def test_a_program_is_asked_for_a_text(program: CGI) -> None:
     assert await output(program, edit("/cgi-bin/show")) == [
-        "TITAN GET    1",
-        "titan://localhost/cgi-bin/show /cgi-bin/show  ",
+        "GEMINI GET 0   1",  # as GmCapsule has it
+        "  gemini://localhost/cgi-bin/show /cgi-bin/show",
     ]
 
 

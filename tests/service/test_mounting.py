@@ -23,7 +23,8 @@ from pad19.service.config import Config, ConfigError, Server
 from pad19.service.config_capsule import Capsule, Proxy
 from pad19.service.fleet import STOP_MARGIN
 from pad19.service.handlers import handler_for, rehearse
-from pad19.service.mounting import LAST_WORK, Backstage
+from pad19.service.lives import LAST_WORK
+from pad19.service.mounting import Backstage
 from pad19.service.signature import signatures
 from support.scripts import SH, write_script
 from support.tls import self_signed
@@ -241,6 +242,79 @@ async def test_in_development_it_is_a_page(tmp_path: Path, caplog: pytest.LogCap
     assert "    def f(:\n" in record.getMessage()  # as Python shows it
 
 
+DUPLICATE = PAGE.format("one") + dedent("""
+    @routes.gemini("/")
+    async def again(request: Request) -> str: ...
+""")
+NO_LIFE = PAGE.format("never") + dedent("""
+    @routes.lifespan
+    async def life(capsule):
+        raise SystemExit("no database")
+        yield
+""")
+SHOWN: list[tuple[str, str, list[str]]] = [  # file, its text, paths that show what is wrong with it
+    ("index.py", "1 / 0", ["/", "/none", "/file/none"]),
+    ("index.py", DUPLICATE, ["/", "/none", "/none/"]),
+    ("index.py", NO_LIFE, ["/", "/none"]),
+    ("a.py", "1 / 0", ["/a/", "/a/x"]),
+    ("a.py", DUPLICATE, ["/a/", "/a/x"]),
+    ("a.py", NO_LIFE, ["/a/", "/a/x"]),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "shown"), SHOWN)
+async def test_in_development_all_else_works(
+    tmp_path: Path, file: str, text: str, shown: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"routes/b.py": PAGE.format("b"), "content/file": "a file", "content/index.gmi": "index"}
+    lost = (
+        PAGE.format("").replace('return ""', 'raise NotFound("lost")').replace("import", "import NotFound,")
+    )
+    write(tmp_path, {**files, "routes/lost.py": lost, f"routes/{file}": text})
+    capsule = with_routes(tmp_path)
+    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
+    handler = handler_for(capsule, backstage)
+    async with backstage.living():
+        assert await ask(handler, "/b/") == "20 b"
+        assert await ask(handler, "/b") == "31 /b/"
+        assert await ask(handler, "/file") == "20 a file"
+        assert await ask(handler, "/lost/") == "51 lost"
+        for path in shown:
+            answer = await ask(handler, path)
+            assert answer.startswith("20 # "), path
+            assert f"{tmp_path}/routes/{file} cannot be mounted" in answer
+        if file != "index.py":
+            assert await ask(handler, "/") == "20 index"
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert f"{tmp_path}/routes/{file}" in record.getMessage()
+
+
+async def test_of_two_modules_with_the_same_paths_one_works(tmp_path: Path) -> None:
+    other = PAGE.format("index").replace('"/"', '"/a/"')
+    write(tmp_path, {"routes/a.py": PAGE.format("a"), "routes/index.py": other, "content/file": "a file"})
+    capsule = with_routes(tmp_path)
+    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
+    handler = handler_for(capsule, backstage)
+    assert await ask(handler, "/a/") == "20 a"
+    assert await ask(handler, "/file") == "20 a file"
+    page = await ask(handler, "/")
+    assert page.startswith("20 # route /a/, index.page ")
+    assert "cannot be told apart from route /a/, a.page " in page
+
+
+async def test_lifespans_of_others_live_beside_a_broken_one(tmp_path: Path, said: list[str]) -> None:
+    files = {f"routes/{name}.py": LIFE.replace("NAME", name) for name in ("a", "z")}
+    write(tmp_path, {**files, "routes/broken.py": NO_LIFE})
+    capsule = with_routes(tmp_path)
+    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
+    handler_for(capsule, backstage)
+    async with backstage.living():
+        assert said[-2:] == ["a begins", "z begins"]
+    assert said[-2:] == ["z ends", "a ends"]
+    assert said.count("a begins") == said.count("a ends")
+
+
 async def test_only_in_development_errors_are_shown(tmp_path: Path) -> None:
     write(tmp_path, {"routes/index.py": PAGE.format("").replace('return ""', "raise ValueError('why')")})
     capsule = with_routes(tmp_path)
@@ -382,6 +456,43 @@ async def test_a_lifespan_that_raises_at_its_end(
     [record] = caplog.records
     assert record.getMessage() == "a lifespan failed at its end"
     assert "ZeroDivisionError" in caplog.text
+
+
+CRASHES = [  # how a lifespan comes to its end before the worker, and what is said then
+    (
+        "async with trio.open_nursery() as nursery:",
+        "nursery.start_soon(crash)",
+        "a lifespan of the routes failed (ZeroDivisionError: division by zero): mend it",
+    ),
+    ("with trio.move_on_after(0.01):", "pass", "a lifespan of the routes ended before its time: mend it"),
+]
+
+
+@pytest.mark.parametrize(("block", "line", "problem"), CRASHES)
+async def test_a_lifespan_that_fails_later_on_is_no_quiet_end(
+    tmp_path: Path, said: list[str], block: str, line: str, problem: str
+) -> None:
+    text = f"""
+        async def crash():
+            await trio.lowlevel.checkpoint()
+            1 / 0
+
+        @routes.lifespan
+        async def crashing(capsule: Capsule) -> AsyncIterator[None]:
+            {block}
+                {line}
+                yield
+                said("as if all were well")
+    """
+    files = {"routes/a.py": LIFE.replace("NAME", "a"), "routes/b.py": LIFE + dedent(text)}
+    write(tmp_path, files)
+    with trio.fail_after(10), pytest.raises(ExceptionGroup) as group:
+        async with living(tmp_path, with_routes(tmp_path)):
+            await trio.sleep_forever()
+    [error] = group.value.exceptions
+    assert isinstance(error, ConfigError)
+    assert error.problems == (problem,)
+    assert said == ["a begins", "NAME begins", "NAME ends", "a ends"]
 
 
 async def test_programs_end_with_the_worker(tmp_path: Path) -> None:

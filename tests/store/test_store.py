@@ -114,6 +114,9 @@ REFUSED: list[tuple[Callable[[Store], Awaitable[object]], type[Exception]]] = [
     (lambda store: store.add("", 1), ValueError),
     (lambda store: store.delete(""), ValueError),
     (lambda store: store.increment(""), ValueError),
+    (lambda store: store.increment("key", 0.5), TypeError),  # type: ignore[arg-type]  # on purpose
+    (lambda store: store.increment("key", True), TypeError),
+    (lambda store: store.increment("key", "1"), TypeError),  # type: ignore[arg-type]  # on purpose
     (lambda store: store.update("", lambda found: 1), ValueError),
     (lambda store: store.keys("x" * 257), ValueError),
     (lambda store: store.keys(after="x" * 257), ValueError),

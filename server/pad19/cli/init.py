@@ -10,6 +10,7 @@ from string import Template
 import click
 
 from pad19.cli import CONTEXT
+from pad19.cli.options import PATH
 from pad19.protocol.uri import display_host
 from pad19.service.config_read import shown_path
 from pad19.service.hosts import WILDCARD, read_host
@@ -42,7 +43,7 @@ def _one_line(text: str) -> str:
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--host", type=_host, metavar="NAME", help="The host name; otherwise localhost.")
 @click.option("--title", type=_one_line, metavar="TEXT", help="The title; otherwise the name of the folder.")
 def init(folder: Path, host: str | None, title: str | None) -> None:

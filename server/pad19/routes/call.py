@@ -24,7 +24,7 @@ class Call:
     def __init__(self, route: Route, results: Results) -> None:
         self.route = route
         self.name = str(route)
-        self.place = f"route {route.pattern.text}, {located(route.handler)}"
+        self._place = route.place
         self._speaker = Speaker.of(route.handler)
         self._function: Any = route.handler
         self._on_loop = runs_on_loop(route.handler)
@@ -86,7 +86,7 @@ class Call:
             )
         if inspect.isawaitable(result):
             result = await result
-        return await self._results.to_response(self.place, result, request)
+        return await self._results.to_response(self._place, result, request)
 
 
 def _boxed(function: Any, request: Request, captures: Mapping[str, Any]) -> tuple[object]:

@@ -38,8 +38,8 @@ def answer(request: Request, error: BaseException, error_id: str) -> Reply:
     return _reply(page.text().text(f"The log has it as error {error_id}."))
 
 
-def routes_instead(module: BrokenModule) -> Routes:
-    """Routes for the place of a module that cannot be mounted. All of them answer with the reason."""
+def page_of(module: BrokenModule) -> Reply:
+    """Why a module cannot be mounted."""
     page = Gemtext()
     for number, (relation, inner, frames) in enumerate(_related(module.error)):
         summary = f"{relation}{_text(summary_of(inner))}" if number else module.summary
@@ -49,7 +49,12 @@ def routes_instead(module: BrokenModule) -> Routes:
             if module.hint:
                 page.text(plain(f"To mend it: {module.hint}."))
         _show_frames(page, frames)
-    response = _reply(page)
+    return _reply(page)
+
+
+def routes_instead(module: BrokenModule) -> Routes:
+    """Routes for the place of a module that cannot be mounted. All of them answer with the reason."""
+    response = page_of(module)
     routes = Routes()
 
     @routes.gemini("/{rest:path}")

@@ -6,7 +6,9 @@ import sysconfig
 import traceback
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePath
+from types import FrameType
 
 MAX_FRAMES = 2000  # of one exception: endless recursion has a thousand
 CONTEXT = 2  # lines of source before a line, and after it
@@ -55,6 +57,16 @@ def frames_of(error: BaseException) -> list[Frame]:
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         frames.insert(0, Frame(error.filename, error.lineno, "<module>"))  # nothing in there ran
     return [*dict.fromkeys(frames)]
+
+
+def stack_of(frame: FrameType, until: str | None = None) -> list[Frame]:
+    """Where a thread is, who called that, and so on, as `frames_of`. ``until``: the file where that ends."""
+    frames: list[Frame] = []
+    for outer, line in islice(traceback.walk_stack(frame), MAX_FRAMES):
+        if outer.f_code.co_filename == until:
+            break
+        frames.append(Frame(outer.f_code.co_filename, line, outer.f_code.co_name))
+    return [frame for frame in frames if not is_hidden(frame.file)]
 
 
 def format_whole(error: BaseException) -> str:

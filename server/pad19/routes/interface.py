@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Concatenate, cast
 
 from pad19.protocol.gemtext import Gemtext
-from pad19.protocol.request import Request
+from pad19.protocol.request import Request, TitanRequest
 from pad19.protocol.response import Response
 from pad19.store.interface import Store
 
@@ -36,6 +36,8 @@ Result = str | Gemtext | Path | Response | Chunks
 
 # The first argument is the request; captures come as keyword arguments.
 Handler = Callable[Concatenate[Request, ...], Result | Awaitable[Result]]
+# Likewise; one that takes a Request will do.
+TitanHandler = Callable[Concatenate[TitanRequest, ...], Awaitable[Result] | AsyncIterator[Chunk]]
 CallNext = Callable[[Request], Awaitable[Response]]
 Middleware = Callable[[Request, CallNext], Awaitable[Result]]
 Lifespan = Callable[[Capsule], AsyncIterator[None]]

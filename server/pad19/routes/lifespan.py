@@ -1,12 +1,13 @@
 """What lives beside the requests: lifespans, and background tasks that are kept alive."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
 
 from .interface import Background, Capsule, Lifespan
+from .mistakes import parted
 from .signature import name_of
 
 LOGGER = logging.getLogger("pad19.routes")
@@ -16,19 +17,32 @@ LONGEST_PAUSE = 60.0
 CALM = 120.0  # seconds; who ran for so long begins with the first pause again
 
 
+def ignore(_lifespan: Lifespan) -> None:
+    """Do nothing."""
+
+
 @asynccontextmanager
 async def living(
-    capsule: Capsule, lifespans: Iterable[Lifespan], background: Iterable[Background]
+    capsule: Capsule,
+    lifespans: Iterable[Lifespan],
+    background: Iterable[Background],
+    failing: Callable[[Lifespan], None] = ignore,
 ) -> AsyncIterator[None]:
     """Start everything, the lifespans one after another; at the end stop it in the opposite order.
 
+    ``failing``: is told of the lifespan that cannot begin.
+
     Raises:
-        Exception: Whatever a lifespan raises.
+        BaseException: Whatever a lifespan raises.
     """
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         for lifespan in lifespans:
-            await stack.enter_async_context(asynccontextmanager(lifespan)(capsule))
+            try:
+                await stack.enter_async_context(asynccontextmanager(lifespan)(capsule))
+            except BaseException:
+                failing(lifespan)
+                raise
         async with trio.open_nursery() as nursery:
             for function in background:
                 nursery.start_soon(_keep_running, function, capsule, name=name_of(function))
@@ -47,11 +61,19 @@ async def _keep_running(function: Background, capsule: Capsule) -> None:
         started = trio.current_time()
         try:
             return await function(capsule)
-        except (Exception, SystemExit):
+        except BaseException as error:
+            stop, mistake = parted(error)
+            if mistake is None:
+                raise
             if trio.current_time() - started >= CALM:
                 pause = FIRST_PAUSE
             LOGGER.exception(
-                "background task %s failed, it starts again in %g seconds", name_of(function), pause
+                "background task %s failed, it starts again in %g seconds",
+                name_of(function),
+                pause,
+                exc_info=mistake,
             )
+            if stop is not None:
+                raise stop from None
         await trio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -6,42 +6,51 @@ mounted: such a file has what others need, ``from ._helpers import entries``. Wh
 mounted only where the configuration says so: a package that came along as a dependency of another
 must not open pages in a capsule.
 
-The folder is never in `sys.path`, so nothing in it can stand in for another module (see `naming`).
-Its files are compiled anew each time: bytecode is told apart by seconds and a size, so two edits within
-a second could look alike, and the folder may not be ours to write to.
-
 All of this happens once, in a fresh process: nothing is ever loaded again.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
-from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import CodeType, ModuleType
+from typing import Self
 
 from pad19.protocol.uri import percent_encode
 
+from . import slow_import
 from .broken import BrokenModule
-from .interface import RouteError
+from .finder import INIT, Finder
+from .interface import Lifespan, RouteError
 from .naming import package_of
-from .table import Routes
+from .paths import by_path
+from .table import Routes, declared
 
 ENTRY_POINTS = "pad19.routes"  # the group where packages name their routes
 INDEX = "index"
-_INIT = "__init__.py"
+
+
+OnBroken = Callable[[BrokenModule], Routes]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What the code of a capsule declares."""
 
-    routes: Routes
+    modules: "tuple[_Module, ...]"
     files: tuple[Path, ...]  # of the folder, as far as they were read; mounted or not
+
+    @property
+    def routes(self) -> Routes:
+        """All together."""
+        return _joined(module.routes for module in self.modules)
+
+    def without(self, lifespan: Lifespan, error: BaseException, on_broken: OnBroken) -> "Loaded":
+        """The same with other routes in the place of the module whose lifespan cannot begin."""
+        part = next(m.part for m in self.modules if lifespan in declared(m.routes).lifespans)
+        modules = [module for module in self.modules if module.part is not part]
+        return Loaded(_with_instead(modules, [part.broken(error)], on_broken), self.files)
 
 
 class LoadError(Exception):
@@ -59,7 +68,7 @@ def load(
     mounts: Mapping[str, str],
     *,
     package: str,
-    on_broken: Callable[[BrokenModule], Routes] | None = None,
+    on_broken: OnBroken | None = None,
 ) -> Loaded:
     """Import all that is to be mounted, which runs it.
 
@@ -82,27 +91,28 @@ def load(
     parts: list[_Part] = []
     if folder is not None:
         folder = folder.absolute()
-        sys.meta_path.insert(0, _Finder(private, folder, files))
+        sys.meta_path.insert(0, Finder(private, folder, files))
         parts += _modules(private, folder)
     for prefix, target in mounts.items():
         parts.append(_Part(prefix, partial(_mounted, target), mount=f'capsule.mount "{prefix}" = "{target}"'))
-    root = Routes()
+    modules: list[_Module] = []
     broken: list[BrokenModule] = []
-    for part in parts:
-        try:
-            root.include(part.load(), part.prefix)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # also exit(), which must not end the process
-            broken.append(BrokenModule(part.prefix, part.file, part.mount, error))
-    instead: dict[str, Routes] = {}
-    for module in broken:
-        if on_broken is None:
-            raise LoadError(broken, tuple(sorted(files)))
-        instead.setdefault(module.prefix.rstrip("/"), on_broken(module))
-    for prefix, routes in instead.items():
-        root.include(routes, prefix)
-    return Loaded(root, tuple(sorted(files)))
+    with slow_import.told_of(__file__):
+        for part in parts:
+            try:
+                modules.append(_Module.of(part))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # also exit(), which must not end the process
+                broken.append(part.broken(error))
+    modules, conflicts = _told_apart(modules)
+    broken += conflicts
+    read = tuple(sorted(files))
+    if not broken:
+        return Loaded(tuple(modules), read)
+    if on_broken is None:
+        raise LoadError(broken, read)
+    return Loaded(_with_instead(modules, broken, on_broken), read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +124,74 @@ class _Part:
     file: Path | None = None
     mount: str | None = None
 
+    def broken(self, error: BaseException) -> BrokenModule:
+        """It cannot be mounted."""
+        return BrokenModule(self.prefix, self.file, self.mount, error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """Something that can be mounted, as far as others let it."""
+
+    part: _Part
+    routes: Routes  # with the prefix
+
+    @classmethod
+    def of(cls, part: _Part, routes: Routes | None = None) -> Self:
+        """Load it, or mount these in its place. Raises whatever the code raises, and RouteError."""
+        placed = Routes()
+        placed.include(part.load() if routes is None else routes, part.prefix)
+        _check([placed])
+        return cls(part, placed)
+
+
+def _joined(parts: Iterable[Routes]) -> Routes:
+    root = Routes()
+    for routes in parts:
+        root.include(routes)
+    return root
+
+
+def _check(parts: Iterable[Routes]) -> None:
+    by_path(declared(_joined(parts)).routes, lambda route: route)
+
+
+def _told_apart(modules: Sequence[_Module]) -> tuple[list[_Module], list[BrokenModule]]:
+    """Those that can be mounted together, and those that answer the same paths as one before them."""
+    try:
+        _check(module.routes for module in modules)
+    except RouteError:
+        pass
+    else:
+        return [*modules], []
+    together: list[_Module] = []
+    broken: list[BrokenModule] = []
+    for module in modules:
+        try:
+            _check(each.routes for each in (*together, module))
+        except RouteError as error:
+            broken.append(module.part.broken(error))
+        else:
+            together.append(module)
+    return together, broken
+
+
+def _with_instead(
+    modules: Sequence[_Module], broken: Iterable[BrokenModule], on_broken: OnBroken
+) -> tuple[_Module, ...]:
+    """These, and what is mounted in the place of others: once at each, and where nothing has those paths."""
+    instead: dict[str, _Module] = {}
+    for module in broken:
+        part = _Part(module.prefix, Routes, module.file, module.mount)
+        instead.setdefault(module.prefix.rstrip("/"), _Module.of(part, on_broken(module)))
+    fitting, _ = _told_apart([*modules, *instead.values()])
+    return tuple(fitting)
+
 
 def _modules(private: str, folder: Path) -> Iterator[_Part]:
     try:
         paths = [path for path in sorted(folder.iterdir()) if path.name[0] not in "_."]
-        packages = {path.name for path in paths if (path / _INIT).is_file()}
+        packages = {path.name for path in paths if (path / INIT).is_file()}
     except OSError as error:
         yield _Part("", partial(_refuse, f"it cannot be read ({error.strerror})"), folder)
         return
@@ -127,7 +200,7 @@ def _modules(private: str, folder: Path) -> Iterator[_Part]:
         if not is_package and path.suffix != ".py":
             continue
         name = path.name if is_package else path.stem
-        file = path / _INIT if is_package else path
+        file = path / INIT if is_package else path
         try:
             prefix = "" if name == INDEX else f"/{percent_encode(name)}"
         except UnicodeEncodeError:
@@ -137,7 +210,7 @@ def _modules(private: str, folder: Path) -> Iterator[_Part]:
         if "." in name:
             load = partial(_refuse, "its name has a dot, which no module has: rename it")
         elif not is_package and name in packages:
-            load = partial(_refuse, f"there is {name}/{_INIT} too: remove one of them")
+            load = partial(_refuse, f"there is {name}/{INIT} too: remove one of them")
         yield _Part(prefix, load, file)
 
 
@@ -192,49 +265,3 @@ def _checked(routes: object, what: str) -> Routes:
             f"{what} of the type {type(routes).__name__}: make it Routes, as in routes = Routes()"
         )
     return routes
-
-
-class _Finder(MetaPathFinder):
-    """Finds what is below a private package, and notes which files these are."""
-
-    def __init__(self, private: str, folder: Path, files: set[Path]) -> None:
-        self._private = private
-        self._folder = folder
-        self._files = files
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """The protocol of ``sys.meta_path``."""
-        if fullname == self._private:
-            spec = self._package()
-        elif fullname.startswith(f"{self._private}."):
-            finders = (FileFinder(entry, (_Loader, [".py"])) for entry in path or ())
-            spec = next(filter(None, (finder.find_spec(fullname) for finder in finders)), None)
-        else:
-            return None
-        if spec and spec.origin:
-            self._files.add(Path(spec.origin))
-        return spec
-
-    def _package(self) -> ModuleSpec | None:
-        """The folder itself, whether it has a file for that or not."""
-        places = [str(self._folder)]
-        file = self._folder / _INIT
-        if file.is_file():
-            loader = _Loader(self._private, str(file))
-            return spec_from_file_location(
-                self._private, file, loader=loader, submodule_search_locations=places
-            )
-        spec = ModuleSpec(self._private, None, is_package=True)
-        spec.submodule_search_locations = places
-        return spec
-
-
-class _Loader(SourceFileLoader):
-    """Neither reads nor writes bytecode."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        """Compile the source."""
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)

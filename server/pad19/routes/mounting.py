@@ -14,15 +14,17 @@ import trio
 from pad19.protocol.client import Client
 from pad19.protocol.failure import BadRequest, CGIError, Failure, NotFound, PermanentFailure
 from pad19.protocol.pattern import PatternTable
-from pad19.protocol.request import Request
+from pad19.protocol.request import Request, TitanRequest
 from pad19.protocol.response import MAX_META, Redirect, Response
 from pad19.protocol.upload import Upload
 from pad19.protocol.uri import percent_encode
 from pad19.store.interface import Store
 
 from .call import Call
-from .interface import Capsule, RouteError
-from .lifespan import living
+from .interface import Capsule, Lifespan
+from .lifespan import ignore, living
+from .mistakes import parted, unwrapped
+from .paths import by_path
 from .results import Results, ServeFile, page_type
 from .table import TITAN, TITAN_EDIT, Routes, declared
 from .taking import Unhurried
@@ -82,43 +84,39 @@ class Mounted:
         """
         everything = declared(routes)
         self._inner = inner
-        self._capsule = Capsule(MappingProxyType(dict(settings)), store, content, state)
+        self._capsule = Capsule(_frozen(settings), store, content, state)
         self._lifespans = everything.lifespans
         self._background = everything.background
         self._on_error = on_error
         self._attend = attend
         results = Results(threads or trio.CapacityLimiter(THREADS), serve_file, page_type(lang))
-        self._tables: dict[str, PatternTable[Call]] = {}  # by scheme
-        added: dict[tuple[str, str], Call] = {}
-        for route in everything.routes:
-            call = Call(route, results)
-            try:
-                self._tables.setdefault(route.scheme, PatternTable()).add(route.pattern, call)
-            except ValueError as error:
-                other = added[route.scheme, str(error)]
-                raise RouteError(
-                    f"{call.place} cannot be told apart from {other.place}: change the pattern of one of "
-                    "them, or remove it"
-                ) from None
-            added[route.scheme, route.pattern.text] = call
+        self._tables = by_path(everything.routes, lambda route: Call(route, results))
 
     @property
     def takes_uploads(self) -> bool:
         """Whether there is a route for any."""
         return TITAN in self._tables or TITAN_EDIT in self._tables
 
-    def living(self) -> AbstractAsyncContextManager[None]:
+    def living(self, failing: Callable[[Lifespan], None] = ignore) -> AbstractAsyncContextManager[None]:
         """What must be entered before requests come: lifespans and background tasks.
 
+        ``failing``: is told of the lifespan that cannot begin.
+
         Raises:
-            Exception: Whatever a lifespan raises.
+            BaseException: Whatever a lifespan raises.
         """
-        return living(self._capsule, self._lifespans, self._background)
+        return living(self._capsule, self._lifespans, self._background, failing)
 
     def matches(self, request: Request) -> bool:
-        """Whether a route would answer. Runs converters, but no route."""
+        """Whether a route would answer, if only that it fails. Runs converters, but no route."""
         table = self._tables.get(request.scheme)
-        return table is not None and table.find(request.segments) is not None
+        try:
+            return table is not None and table.find(request.segments) is not None
+        except BaseException as error:
+            stop, _ = parted(error)
+            if stop is not None:
+                raise
+            return True
 
     async def __call__(self, request: Request) -> Response:
         """Answer by the route that matches, or let the inner handler do it.
@@ -136,7 +134,7 @@ class Mounted:
         try:
             found = table.find(segments)
             other = _other_slash(table, segments) if found is None else None
-        except Exception as error:
+        except BaseException as error:
             return self._failed("a converter", request, error)
         if found is None:
             return await self._ask_inner(request, other)
@@ -147,7 +145,7 @@ class Mounted:
             try:
                 with trio.move_on_after(timeout):
                     return await call(request, captures)
-            except (Exception, SystemExit) as error:  # exit() in a route must not end the worker
+            except BaseException as error:
                 return self._failed(call.name, request, error)
         raise self._too_slow(call, request)
 
@@ -156,7 +154,7 @@ class Mounted:
         try:
             found = self._find(TITAN_EDIT if upload.edit else TITAN, request)
             is_titan = bool(found or (upload.edit and self._find(TITAN, request)))
-        except Exception as error:
+        except BaseException as error:
             return self._failed("a converter", request, error)
         if found is None and is_titan:
             raise PermanentFailure("this can be uploaded, but not edited")
@@ -169,13 +167,12 @@ class Mounted:
         try:
             with trio.move_on_after(policy.timeout) as time:
                 request = replace(
-                    request,
+                    TitanRequest.of(request, replace(upload, chunks=Unhurried(upload.chunks, time))),
                     settings=self._capsule.settings,
                     store=self._capsule.store,
-                    upload=replace(upload, chunks=Unhurried(upload.chunks, time)),
                 )
                 return await call(request, captures)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             return self._failed(call.name, request, error)
         raise self._too_slow(call, request)
 
@@ -201,17 +198,30 @@ class Mounted:
 
     def _failed(self, name: str, request: Request, error: BaseException) -> Response:
         """The answer to an exception: a failure is one itself, also if a nursery wrapped it."""
-        inner = error
-        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-            inner = inner.exceptions[0]
+        stop, mistake = parted(error)
+        if mistake is None:
+            raise error
+        inner = unwrapped(mistake)
         if isinstance(inner, Failure):
-            raise inner
+            raise stop or inner
         error_id = secrets.token_hex(4)
         # Without the query: what visitors answer to a prompt does not belong into a log.
-        LOGGER.error("error %s: %s failed for %r", error_id, name, request.path, exc_info=error)
+        LOGGER.error("error %s: %s failed for %r", error_id, name, request.path, exc_info=mistake)
+        if stop is not None:
+            raise stop
         if self._on_error is not None:
-            return self._on_error(request, error, error_id)
+            return self._on_error(request, mistake, error_id)
         raise CGIError(f"internal error, id {error_id}")
+
+
+def _frozen(settings: Any) -> Any:
+    """The same for reading only: what one request changed, all others of its worker would get."""
+    match settings:
+        case Mapping():
+            return MappingProxyType({key: _frozen(value) for key, value in settings.items()})
+        case list() | tuple():
+            return tuple(map(_frozen, settings))
+    return settings
 
 
 def _other_slash(table: PatternTable[Call], segments: tuple[str, ...]) -> str | None:

@@ -2,7 +2,8 @@
 
 A call notes who is `Running` in a context variable, which the threads and tasks that a route starts
 inherit. `RouteOutput` takes the place of standard output, which belongs to the access log, and
-`RouteNames` sees to what is logged. Neither ever raises: no route fails because it prints.
+`RouteNames` sees to what is logged. Neither ever raises: no route fails because it prints. What programs
+print that a route starts goes to standard error as it is.
 
 Python only warns of a forgotten ``await``, while visitors get an answer as if all were well:
 `log_missing_awaits` says what is missing, and where.
@@ -21,7 +22,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from itertools import islice
 from types import FrameType, MappingProxyType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from pad19.protocol.request import Request
 
@@ -29,8 +30,12 @@ from .frames import is_hidden
 from .naming import is_private, plain
 from .signature import name_of
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 LOGGER = logging.getLogger("pad19.routes")
 
+STANDARD_OUTPUT = 1  # the descriptor
 MAX_LINE = 2000  # characters of a line that are logged
 _DEPTH = 20  # frames, at most, from print() to a module of a routes folder
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -82,15 +87,25 @@ class RouteOutput(io.TextIOBase):
     """
 
     encoding = "utf-8"
+    errors: str | None = "replace"
+    name = "<stdout>"
 
     def __init__(self) -> None:
         super().__init__()
+        self.buffer = _Bytes(self)
         self._modules: dict[str, Running] = {}
         self._lock = threading.RLock()  # a signal handler may print as well
 
     def writable(self) -> bool:
         """Yes."""
         return True
+
+    def fileno(self) -> int:
+        """For programs: in a worker with routes, it leads to standard error."""
+        return STANDARD_OUTPUT
+
+    def reconfigure(self, **_options: object) -> None:
+        """Do nothing: text is text here."""
 
     def write(self, text: str) -> int:
         """Take some text, and log the lines that end in it."""
@@ -112,13 +127,43 @@ class RouteOutput(io.TextIOBase):
         """Do nothing: others will print."""
 
     def _module(self) -> Running:
-        name = _printing(sys._getframe(2))  # who called our method
+        name = _printing(sys._getframe())
         return self._modules.setdefault(name, Running(Speaker(name, name)))
+
+
+class _Bytes(io.BufferedIOBase):
+    """Takes bytes for a `RouteOutput`, as text in UTF-8."""
+
+    def __init__(self, output: RouteOutput) -> None:
+        super().__init__()
+        self._output = output
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def fileno(self) -> int:
+        """The same."""
+        return self._output.fileno()
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Take some bytes."""
+        taken = bytes(data)
+        self._output.write(taken.decode("utf-8", "replace"))
+        return len(taken)
+
+    def flush(self) -> None:
+        """Log what is there of a line."""
+        self._output.flush()
+
+    def close(self) -> None:
+        """Do nothing: others will print."""
 
 
 def _printing(frame: FrameType) -> str:
     """The module of a routes folder that prints, or has a library print for it; else that library."""
-    names = [str(outer.f_globals.get("__name__")) for outer, _ in islice(traceback.walk_stack(frame), _DEPTH)]
+    stack = (outer for outer, _ in traceback.walk_stack(frame) if outer.f_globals is not globals())
+    names = [str(outer.f_globals.get("__name__")) for outer in islice(stack, _DEPTH)]
     return plain(next(filter(is_private, names), names[0]))
 
 

@@ -12,6 +12,7 @@ from typing import Self
 import trio
 
 from .interface import Chunk, Chunks
+from .mistakes import parted
 
 LOGGER = logging.getLogger("pad19.routes")
 
@@ -85,8 +86,12 @@ class Streamed:
                 await close()
             if deadline.cancelled_caught:
                 LOGGER.warning("%s: its stream did not close within %g seconds", self._route, CLOSE_TIME)
-        except Exception:
-            LOGGER.exception("%s: its stream failed when it was closed", self._route)
+        except BaseException as error:
+            stop, mistake = parted(error)
+            if mistake is not None:
+                LOGGER.exception("%s: its stream failed when it was closed", self._route, exc_info=mistake)
+            if stop is not None:
+                raise stop from None
 
 
 class _InThreads:

@@ -8,14 +8,15 @@ from typing import TypeVar
 
 from pad19.protocol.pattern import KINDS, Convert, Pattern
 
-from .interface import Background, Handler, Lifespan, Middleware, RouteError
+from .interface import Background, Handler, Lifespan, Middleware, RouteError, TitanHandler
 from .policy import DEFAULT_MAX_SIZE, DEFAULT_TIMEOUT, Policy
-from .signature import misfit, name_of, runs_on_loop, takes
+from .signature import located, misfit, name_of, runs_on_loop, takes
 
 GEMINI, TITAN = "gemini", "titan"
 TITAN_EDIT = "titan;edit"  # who asks for a text to edit, instead of uploading one
 
 _HandlerT = TypeVar("_HandlerT", bound=Handler)
+_TitanHandlerT = TypeVar("_TitanHandlerT", bound=TitanHandler)
 _MiddlewareT = TypeVar("_MiddlewareT", bound=Middleware)
 _LifespanT = TypeVar("_LifespanT", bound=Lifespan)
 _BackgroundT = TypeVar("_BackgroundT", bound=Background)
@@ -28,12 +29,17 @@ class Route:
 
     scheme: str  # or `TITAN_EDIT`
     pattern: Pattern
-    handler: Handler
+    handler: Handler | TitanHandler
     policy: Policy
     around: tuple[Middleware, ...] = ()  # outermost first
 
     def __str__(self) -> str:
         return f"route {self.pattern.text}, {name_of(self.handler)}"
+
+    @property
+    def place(self) -> str:
+        """The same with its file."""
+        return f"route {self.pattern.text}, {located(self.handler)}"
 
 
 @dataclass(slots=True)
@@ -61,7 +67,7 @@ class Routes:
     """
 
     def __init__(self) -> None:
-        self._routes: list[tuple[str, str, Handler, Policy]] = []  # scheme, pattern, ...
+        self._routes: list[tuple[str, str, Handler | TitanHandler, Policy]] = []  # scheme, pattern, ...
         self._included: list[tuple[str, Routes]] = []  # prefix, ...
         self._around: list[Middleware] = []
         self._lifespans: list[Lifespan] = []
@@ -93,6 +99,7 @@ class Routes:
             timeout: Seconds until the function must have answered, or streamed its first chunk; then
                 it is cancelled, and the answer is 42.
         """
+        _check_called("gemini", "/path", pattern)
 
         def declare(handler: _HandlerT) -> _HandlerT:
             make = partial(Policy.of, certificate=certificate, allow=allow, rate=rate, timeout=timeout)
@@ -111,13 +118,13 @@ class Routes:
         rate: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         max_size: int = DEFAULT_MAX_SIZE,
-    ) -> Callable[[_HandlerT], _HandlerT]:
+    ) -> Callable[[_TitanHandlerT], _TitanHandlerT]:
         """Declare who takes uploads to the paths of ``pattern``: an ``async def`` function.
 
-        What is uploaded is `Request.upload`; it may be nothing at all, by which clients delete::
+        What is uploaded is `TitanRequest.upload`; it may be nothing at all, by which clients delete::
 
             @routes.titan("/page/{name}", certificate=True)
-            async def save(request: Request, name: str) -> Redirect:
+            async def save(request: TitanRequest, name: str) -> Redirect:
                 text = (await request.upload.read()).decode()
                 ...
                 return Redirect(f"gemini://{request.host}/page/{name}")
@@ -131,8 +138,9 @@ class Routes:
             timeout: Seconds that the function may take, besides those that it waits for the client.
             max_size: Bytes of the largest upload that it is asked to take.
         """
+        _check_called("titan", "/path", pattern)
 
-        def declare(handler: _HandlerT) -> _HandlerT:
+        def declare(handler: _TitanHandlerT) -> _TitanHandlerT:
             if not runs_on_loop(handler):
                 raise RouteError(
                     f"route {pattern}, {name_of(handler)} must be async def: uploads are awaited"
@@ -145,15 +153,19 @@ class Routes:
 
         return declare
 
-    def _declare(self, scheme: str, pattern: str, handler: Handler, make: Callable[[], Policy]) -> None:
+    def _declare(
+        self, scheme: str, pattern: str, handler: Handler | TitanHandler, make: Callable[[], Policy]
+    ) -> None:
         where = f"route {pattern}, {name_of(handler)}"
+        if not isinstance(pattern, str):
+            raise RouteError(f'{where}: the pattern must be a text, such as "/path"')
         try:
             parsed = Pattern.parse(pattern, self._further)
         except ValueError as error:
             raise RouteError(f"{where}: the pattern {error}") from None
         try:
             policy = make()
-        except ValueError as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise RouteError(f"{where}: {error}") from None
         if reason := misfit(handler, parsed):
             raise RouteError(f"{where} {reason}")
@@ -212,7 +224,8 @@ class Routes:
             @routes.gemini("/log/{day:date}")
             async def log(request: Request, day: date) -> str: ...
         """
-        if not kind.isidentifier() or not kind.isascii():
+        _check_called("converter", "kind", kind)
+        if not isinstance(kind, str) or not kind.isidentifier() or not kind.isascii():
             raise RouteError(f"converter {kind!r}: its name must be a word of letters, digits and _")
         if kind in KINDS or kind in self._further:
             raise RouteError(f"converter {kind}: there is a kind of that name already")
@@ -230,6 +243,8 @@ class Routes:
 
         What is declared around these goes around them as well; kinds of captures are not handed on.
         """
+        if not isinstance(other, Routes) or not isinstance(prefix, str):
+            raise RouteError('include takes Routes and a prefix, as in routes.include(other, "/prefix")')
         try:
             pattern = Pattern.parse(prefix or "/")
         except ValueError as error:
@@ -256,6 +271,12 @@ class Routes:
             yield Route(scheme, pattern, handler, policy, around)
         for inner, other in self._included:
             yield from other._placed(prefix + inner, around)
+
+
+def _check_called(decorator: str, argument: str, given: object) -> None:
+    """A decorator without its parentheses is called with the function, and would declare nothing."""
+    if callable(given):
+        raise RouteError(f'{name_of(given)} is declared for nothing: write @routes.{decorator}("{argument}")')
 
 
 def declared(routes: Routes) -> Declared:

@@ -29,6 +29,7 @@ from .config_read import shown
 
 LOGGER = logging.getLogger("pad19.access_log")
 
+STANDARD_OUTPUT = 1  # the descriptor
 MAX_BUFFER = 1024 * 1024  # bytes: some 10 000 lines
 FLUSH_INTERVAL = 0.1  # seconds that lines wait for company, and between attempts while nothing gets out
 READER_TIMEOUT = 0.1  # seconds the thread waits for a reader that is slower than we are
@@ -219,8 +220,10 @@ class LogWriter(trio.abc.AsyncResource):
         self._fd = None
 
 
-def open_log(target: str) -> LogWriter:
+def open_log(target: str, output: int = STANDARD_OUTPUT) -> LogWriter:
     """``"-"`` for standard output, ``"off"``, or a path, which is created or appended to.
+
+    ``output``: where standard output is.
 
     Raises:
         ConfigError: It cannot be opened.
@@ -229,8 +232,8 @@ def open_log(target: str) -> LogWriter:
         return LogWriter(None, target)
     try:
         if target == "-":
-            os.write(1, b"")  # also fails where `occupy_standard` has filled the gap
-            return LogWriter(1, "standard output")
+            os.write(output, b"")  # also fails where `occupy_standard` has filled the gap
+            return LogWriter(output, "standard output")
         path = Path(target)
         return LogWriter(_open(path), target, path)
     except OSError as error:

@@ -7,7 +7,7 @@ and must be alive before the first request.
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,15 +24,14 @@ from pad19.protocol.response import Response, Success
 
 from .config import Config, ConfigError
 from .config_capsule import Capsule
+from .lives import Living, live
 from .signature import Signatures, signatures
 from .sources import code
-from .uploads import may_upload, uploads_for
+from .uploads import may_upload, uploads_for, zones_in_vain
 
 if TYPE_CHECKING:
-    from pad19.routes.broken import BrokenModule
     from pad19.routes.cgi_process import Programs
     from pad19.routes.mounting import Mounted
-    from pad19.routes.table import Routes
     from pad19.store.database import Database
     from pad19.store.sqlite import SQLiteStore
 
@@ -42,7 +41,6 @@ STORE = "store.sqlite3"  # below server.state
 EDITS = "who edits what"  # the namespace of the store: no host, which is what routes have
 KNOWN_HOSTS = "known_hosts"  # below server.state
 ROUTES = "routes"  # likewise; in it, a folder for each capsule
-LAST_WORK = 3.0  # seconds for the ends of lifespans; less than `fleet.STOP_MARGIN`, when we are killed
 THREADS = 16  # for routes that are no async def, those of all capsules together
 
 
@@ -64,7 +62,7 @@ class Backstage:
         self._is_development = is_development
         self._is_rehearsal = is_rehearsal
         self._packages = 0
-        self._mounted: list[Mounted] = []
+        self._mounted: list[Living] = []
         self._threads = trio.CapacityLimiter(THREADS)
         self._programs: Programs | None = None
         self._database: Database | None = None
@@ -81,44 +79,54 @@ class Backstage:
         if self._is_rehearsal:
             handlers = dict.fromkeys(handlers, _empty)
         inner: Handler = Prefixes(handlers, files) if handlers else files
-        if capsule.titan is not None:
+        front: Handler
+
+        async def visit(request: Request) -> Response:
+            return await front(request)  # with routes, which guard what is below them
+
+        if capsule.titan is None:
+            if paths := zones_in_vain(capsule):
+                LOGGER.warning(
+                    "%s: uploads to its zones (%s) are refused; to take them, write [capsule.titan]",
+                    capsule.hosts[0],
+                    ", ".join(paths),
+                )
+        else:
             edits = self._namespace(EDITS).namespace(capsule.hosts[0])
             if not (capsule.routes or capsule.mount or may_upload(capsule, capsule.titan)):
                 LOGGER.warning(
                     "%s: nobody may upload; give a [[capsule.zone]] write or token, or [capsule.titan] token",
                     capsule.hosts[0],
                 )
-            titan = uploads_for(capsule, capsule.titan, zones or Zones(()), edits, files, handlers)
+            state = self._config.server.state
+            titan = uploads_for(capsule, capsule.titan, zones or Zones(()), edits, visit, handlers, state)
             inner = ByScheme(inner, titan)
-        return self._routes(files, inner, capsule) if capsule.routes or capsule.mount else inner
+        front = self._routes(files, inner, capsule) if capsule.routes or capsule.mount else inner
+        return front
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
         """Programs may be started, the store is there, routes have what they need beside requests.
 
         Raises:
-            ConfigError: The store cannot be used, or a lifespan failed.
+            ConfigError: The store cannot be used, or a lifespan failed: at its beginning, or later on.
         """
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.presence.run)
-            if self._programs:
-                await nursery.start(self._programs.run)
-            with trio.CancelScope() as ending:
-                async with AsyncExitStack() as stack:
-                    if self._database:
-                        stack.push_async_callback(self._database.aclose)
-                        await _check(self._database)
-                    for mounted in self._mounted:
-                        await _enter(mounted, stack)
-                    try:
-                        yield
-                    finally:
-                        nursery.cancel_scope.cancel()
-                        # Who has begun something may end it, whatever is cancelled around us.
-                        ending.shield = True
-                        ending.deadline = trio.current_time() + LAST_WORK
-            if ending.cancelled_caught:
-                LOGGER.warning("the lifespans of the routes did not end within %g seconds", LAST_WORK)
+        end = trio.Event()
+        async with AsyncExitStack() as stack:
+            if self._database:
+                stack.push_async_callback(self._database.aclose)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.presence.run)
+                if self._programs:
+                    await nursery.start(self._programs.run)
+                if self._database:
+                    await _check(self._database)
+                await nursery.start(live, self._mounted, end)
+                try:
+                    yield
+                finally:
+                    end.set()
+                    nursery.cancel_scope.cancel()
 
     def _gateways(self, capsule: Capsule) -> Iterator[tuple[str, Handler]]:
         if not capsule.cgi and not capsule.scgi:
@@ -173,24 +181,15 @@ class Backstage:
     def _routes(self, files: StaticFiles, inner: Handler, capsule: Capsule) -> Handler:
         from pad19.content.by_path import server_of
         from pad19.routes import error_page
-        from pad19.routes.broken import BrokenModule
-        from pad19.routes.interface import RouteError
         from pad19.routes.loader import LoadError, load
         from pad19.routes.mounting import Mounted
+
+        from .workbench import Workbench
 
         if capsule.routes:
             self.files |= signatures(code(capsule.routes)[0])
         self._packages += 1
-        package = f"capsule_{self._packages}"
-        try:
-            loaded = load(
-                capsule.routes,
-                capsule.mount,
-                package=package,
-                on_broken=_show_broken if self._is_development else None,
-            )
-        except LoadError as error:
-            raise ConfigError(error.problems) from None
+        read = partial(load, capsule.routes, capsule.mount, package=f"capsule_{self._packages}")
         mount = partial(
             Mounted,
             inner=inner,
@@ -204,17 +203,18 @@ class Backstage:
             on_error=error_page.answer if self._is_development else None,
             attend=self.presence.attend,
         )
-        try:
-            mounted = mount(loaded.routes)
-        except RouteError as error:
-            if not self._is_development:
-                raise ConfigError((str(error),)) from None
-            # Which of them is wrong, nobody can tell: the page is in the place of all.
-            mounted = mount(_show_broken(BrokenModule("", capsule.routes, None, error)))
+        mounted: Mounted | Workbench
+        if self._is_development:
+            mounted = Workbench(lambda on_broken: read(on_broken=on_broken), mount)
+        else:
+            try:
+                mounted = mount(read().routes)
+            except LoadError as error:
+                raise ConfigError(error.problems) from None
         if mounted.takes_uploads and capsule.titan is None:
             host = capsule.hosts[0]
             LOGGER.warning("%s: uploads to its routes are refused; to take them, write [capsule.titan]", host)
-        if self._is_rehearsal:
+        if self._is_rehearsal and isinstance(mounted, Mounted):  # as it is outside of development
             return _Rehearsed(mounted)
         self._mounted.append(mounted)
         return mounted
@@ -242,14 +242,6 @@ async def _empty(_request: Request) -> Response:
     return Success(b"", "text/plain")
 
 
-def _show_broken(module: "BrokenModule") -> "Routes":
-    """Pages that tell what ails it, in the place of those that it would have."""
-    from pad19.routes import error_page
-
-    LOGGER.error("%s\n%s", module, module.traceback.rstrip())
-    return error_page.routes_instead(module)
-
-
 async def _check(database: "Database") -> None:
     from pad19.store.interface import StoreError
 
@@ -257,21 +249,3 @@ async def _check(database: "Database") -> None:
         await database.check()
     except StoreError as error:
         raise ConfigError((str(error),)) from None
-
-
-async def _enter(mounted: "Mounted", stack: AsyncExitStack) -> None:
-    living = mounted.living()
-    try:
-        await living.__aenter__()
-    except Exception as error:
-        LOGGER.exception("a lifespan failed")
-        problem = f"a lifespan of the routes failed ({type(error).__name__}: {error}): mend it"
-        raise ConfigError((" ".join(problem.split()),)) from error
-    stack.push_async_callback(_leave, living)
-
-
-async def _leave(living: AbstractAsyncContextManager[None]) -> None:
-    try:
-        await living.__aexit__(None, None, None)
-    except Exception:
-        LOGGER.exception("a lifespan failed at its end")

@@ -34,6 +34,7 @@ from .hosts import default_host, is_address
 from .log_writer import LogWriter
 from .mounting import Backstage
 from .sockets import Bound
+from .uploads import state_problem
 
 LOGGER = logging.getLogger("pad19.service")
 
@@ -58,14 +59,16 @@ class Site:
         ``warns``: of certificates that will not do for long.
 
         Raises:
-            ConfigError: Certificates that cannot be used or made, routes that cannot be loaded; all of
-                them together.
+            ConfigError: Certificates that cannot be used or made, routes that cannot be loaded, no place for
+                the locks of uploads; all of them together.
         """
         backstage = backstage or Backstage(config)
         handlers: dict[str, Handler] = {}
         credentials: dict[str, Credentials] = {}
         made: set[str] = set()
         problems: list[str] = []
+        if problem := state_problem(config):
+            problems.append(problem)
         for capsule in config.capsules:
             try:
                 handlers |= dict.fromkeys(capsule.hosts, handler_for(capsule, backstage))

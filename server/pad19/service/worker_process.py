@@ -10,18 +10,20 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
 
 import trio
 
 from pad19.dispatch.admission import Admission
+from pad19.dispatch.record import Record
 
 from . import messages
 from .config import ConfigError
 from .handover import Alive, Closed, Failed, Order, Ready, Shown, send
-from .log_writer import LogWriter, open_log
+from .leaving import leave_soon
+from .log_writer import STANDARD_OUTPUT, LogWriter, open_log
 from .mounting import Backstage
 from .scoreboard import Slot
 from .signature import Signatures, signatures
@@ -33,6 +35,16 @@ HEARTBEAT = 1.0  # seconds
 
 def main() -> None:
     """Serve until told to drain."""
+    status = 1
+    try:
+        status = _work()
+    finally:
+        leave_soon(status)
+    sys.exit(status)
+
+
+def _work() -> int:
+    """The exit status."""
     # Until trio runs, SIGTERM ends the process as it ends any other.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -47,13 +59,14 @@ def main() -> None:
     if order.size > 1:
         _wait_for_a_turn()
     messages.set_up()
+    output = STANDARD_OUTPUT
     if any(capsule.routes or capsule.mount for capsule in order.config.capsules):
-        _name_what_routes_say()
+        output = _name_what_routes_say()
     problems: list[str] = []
     backstage = Backstage(order.config, is_development=order.is_development)
     files = signatures(certificate_files(order.config))
     try:
-        log = open_log(order.config.log.access)
+        log = open_log(order.config.log.access, output)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -65,21 +78,27 @@ def main() -> None:
         if site.made:  # by us just now, which is no change
             files |= signatures(certificate_files(order.config))
         try:
-            trio.run(_run, order, site, log, files)
+            line = terminal_formatter(colour=_takes_colour(output)) if order.is_development else None
+            trio.run(_run, order, site, log, line, files)
         except* ConfigError as group:
             problems += _problems(group)
     if problems:
         send(order.reports, Failed(tuple(problems), files))
-        sys.exit(1)
+    return 1 if problems else 0
 
 
-def _name_what_routes_say() -> None:
+def _name_what_routes_say() -> int:
+    """Whatever routes print goes to the log, or to standard error. Returns the real standard output."""
     from pad19.routes.output import RouteNames, RouteOutput, log_missing_awaits
 
+    # No other number than that would do for the programs that routes start.
+    output = fcntl.fcntl(STANDARD_OUTPUT, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.dup2(messages.STANDARD_ERROR, STANDARD_OUTPUT)
     sys.stdout = RouteOutput()
     log_missing_awaits()
     for handler in logging.getLogger().handlers:
         handler.addFilter(RouteNames())
+    return output
 
 
 def _problems(group: BaseExceptionGroup[ConfigError]) -> Iterator[str]:
@@ -109,7 +128,9 @@ def _wait_for_a_turn() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> None:
+async def _run(
+    order: Order, site: Site, log: LogWriter, line: Callable[[Record], str] | None, files: Signatures
+) -> None:
     stop, stop_now = trio.Event(), trio.Event()
     _obey_signals(stop, stop_now, log)
 
@@ -124,9 +145,8 @@ async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> N
 
     shared = order.shared
     slot = shared.slot(order.slot)
-    # Alone, a worker has nobody to ask; but rates are to outlive it.
-    is_alone = order.size == 1 and not order.config.limits.rate
-    counts = None if is_alone else shared.limits(order.slot, worker=order.number, workers=order.size)
+    # Even of a single worker there are two at times: one that drains, and the next generation's.
+    counts = shared.limits(order.slot, worker=order.number, workers=order.size)
     admission = admission_for(order.config, counts)
     async with trio.open_nursery() as background:
         await serve(
@@ -139,14 +159,14 @@ async def _run(order: Order, site: Site, log: LogWriter, files: Signatures) -> N
             admission=admission,
             count=slot.count,
             closed=closed,
-            line=terminal_formatter(colour=_takes_colour()) if order.is_development else None,
+            line=line,
             ready=ready,
         )
         background.cancel_scope.cancel()
 
 
-def _takes_colour() -> bool:
-    return os.isatty(1) and not os.environ.get("NO_COLOR")  # no-color.org
+def _takes_colour(output: int) -> bool:
+    return os.isatty(output) and not os.environ.get("NO_COLOR")  # no-color.org
 
 
 def _obey_signals(stop: trio.Event, stop_now: trio.Event, log: LogWriter) -> None:

@@ -135,7 +135,7 @@ class Store(Protocol):
         ``expires_in`` counts from the first call: later ones do not put it off.
 
         Raises:
-            TypeError: The value is not an integer.
+            TypeError: The value, or ``by``, is not an integer.
         """
         ...
 

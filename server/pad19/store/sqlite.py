@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from .database import Database, Work
 from .entries import SQLiteEntries
 from .interface import Json
-from .values import check_key, check_seconds, check_size, decode, encode
+from .values import check_count, check_key, check_seconds, check_size, decode, encode
 
 # Each write removes so many values that have expired: as it brings at most one, they do not pile up.
 SWEEP = 16
@@ -96,6 +96,7 @@ class SQLiteStore:
     async def increment(self, key: str, by: int = 1, *, expires_in: float | None = None) -> int:
         """See `Store.increment`."""
         check_key(key)
+        check_count(by)
         check_seconds(expires_in)
 
         def work(connection: sqlite3.Connection) -> int:

@@ -51,6 +51,16 @@ def check_seconds(seconds: float | None) -> None:
         raise ValueError(f"expires_in is {seconds}; a number of seconds above 0 is needed, or None")
 
 
+def check_count(by: int) -> None:
+    """See that something can be counted by so much.
+
+    Raises:
+        TypeError: It is no whole number.
+    """
+    if not isinstance(by, int) or isinstance(by, bool):
+        raise TypeError(f"by is {_kind(by)}; an int is needed")
+
+
 def encode(value: object) -> str:
     """Turn a value into JSON.
 

@@ -1,0 +1,84 @@
+"""Routes while they are written: what is broken is a page with the reason, and the rest works."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from pad19.protocol.failure import NotFound
+from pad19.protocol.request import Request
+from pad19.protocol.response import Reply, Response
+from pad19.routes import error_page
+from pad19.routes.broken import BrokenModule
+from pad19.routes.interface import Lifespan
+from pad19.routes.loader import Loaded
+from pad19.routes.mistakes import parted
+from pad19.routes.mounting import Mounted
+from pad19.routes.table import Routes
+
+LOGGER = logging.getLogger("pad19.service")
+
+
+class Workbench:
+    """A handler, in the place of `Mounted`."""
+
+    def __init__(
+        self, load: Callable[[Callable[[BrokenModule], Routes]], Loaded], mount: Callable[[Routes], Mounted]
+    ) -> None:
+        """``load``: is given what to call for each module that cannot be mounted."""
+        self._page: Reply | None = None  # of a module that would answer at the root
+        self._mount = mount
+        self._loaded = load(self._show)
+        self._mounted = mount(self._loaded.routes)
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether there is a route for any."""
+        return self._mounted.takes_uploads
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[None]:
+        """What must be entered before requests come. A module whose lifespan cannot begin is broken.
+
+        Raises:
+            BaseException: Whatever a lifespan raises later on.
+        """
+        async with AsyncExitStack() as stack:
+            while broken := await self._begin(stack):
+                self._loaded = self._loaded.without(*broken, self._show)
+                self._mounted = self._mount(self._loaded.routes)
+            yield
+
+    async def _begin(self, stack: AsyncExitStack) -> tuple[Lifespan, BaseException] | None:
+        """Enter it, or say which lifespan has failed; those before it have ended then."""
+        failing: list[Lifespan] = []
+        try:
+            await stack.enter_async_context(self._mounted.living(failing.append))
+        except BaseException as error:
+            stop, mistake = parted(error)
+            if stop is not None or mistake is None or not failing:
+                raise
+            return failing[0], mistake
+        return None
+
+    async def __call__(self, request: Request) -> Response:
+        """The answer of a route, or of what lies behind; at the root, and where there is none, the page.
+
+        Raises:
+            Failure: As `Mounted` does.
+        """
+        page = self._page
+        if page is None or request.scheme != "gemini" or self._mounted.matches(request):
+            return await self._mounted(request)
+        if request.path != "/":
+            with suppress(NotFound):
+                return await self._mounted(request)
+        return page
+
+    def _show(self, module: BrokenModule) -> Routes:
+        """What is mounted in its place."""
+        LOGGER.error("%s\n%s", module, module.traceback.rstrip())
+        if module.prefix.rstrip("/"):
+            return error_page.routes_instead(module)
+        # Files have paths there as well, and those can be told apart only by asking.
+        self._page = self._page or error_page.page_of(module)
+        return Routes()
