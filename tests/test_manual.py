@@ -34,6 +34,7 @@ from pad19.service.config_capsule import Capsule, Proxy
 from pad19.service.config_load import load
 from pad19.service.config_load import resolve as configure
 from pad19.service.config_read import Rule, is_struct
+from pad19.tls.certificate import command as command_of
 from support.manual import CAPSULE, CONTENT, PAGES, ROOT, blocks, lines_of, sections, text_of
 
 SERVE = "python3 -m venv .venv && .venv/bin/pip install --quiet -e . && .venv/bin/pad19 serve capsule"
@@ -434,6 +435,11 @@ def test_every_reason_is_explained() -> None:
     assert {"no room", "handshake failed", "client left", "not a forwarder"} <= found
     text = sections("logs.gmi")["Reasons"]
     assert [reason for reason in found if reason not in text] == []
+
+
+def test_the_command_that_a_warning_names_is_as_shown() -> None:
+    [text] = re.findall("renew it with `(.+)`", text_of("logs.gmi"))
+    assert text == command_of("renew", "HOST", Path("DIR"))
 
 
 # Files

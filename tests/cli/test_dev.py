@@ -16,8 +16,12 @@ from pathlib import Path
 import click
 import pytest
 
+from pad19.service.changes import POLL
+from support import proc
+from support.capsule_folder import NOT_RELOADED, RELOADED
 from support.load import Load
-from support.process import COMMAND, PATIENCE, Serving, command, fetch, gemini
+from support.process import COMMAND, Serving, command, fetch, gemini
+from support.waiting import wait_for_workers
 
 pytestmark = pytest.mark.machine
 
@@ -31,7 +35,6 @@ async def page(request: Request) -> str:
 """
 SAVES = 20
 SOON = 2.0  # seconds from a save to its effect, half of the time; on a machine that does nothing else, 0.3
-PAUSE = 0.01  # seconds between two looks: asking all the time would hold back what is waited for
 MANY = 100
 GROWTH = 4 * 1024 * 1024  # bytes that a supervisor may gain by many saves: caches that fill once
 
@@ -87,12 +90,16 @@ def received(server: Serving, path: str = "/page/") -> str:
 
 
 def until(server: Serving, expected: Callable[[str], bool], path: str = "/page/") -> str:
-    """Ask until that is the answer."""
-    deadline = time.monotonic() + PATIENCE
-    while not expected(answer := received(server, path)):
-        assert time.monotonic() < deadline, answer
-        time.sleep(PAUSE)
-    return answer
+    """Ask after each reload until that is the answer.
+
+    When a reload is told nobody gets an older answer any more, so an answer that is not the expected one
+    becomes so by a reload that has not been told when it was asked for.
+    """
+    while True:
+        reloads = server.err.count(RELOADED)
+        if expected(answer := received(server, path)):
+            return answer
+        server.wait_for_err(RELOADED, reloads + 1)
 
 
 def shows(text: str) -> Callable[[str], bool]:
@@ -147,7 +154,7 @@ def test_a_save_is_served_soon(folder: Path, record_property: Callable[[str, obj
             save(folder, "page", PAGE.format(number))
             until(server, shows(f"{number}"))
             seconds.append(time.monotonic() - start)
-            server.wait_for_err("reloaded", number + 1)
+            server.wait_for_err(RELOADED, number + 1)
         assert server.stop() == 0
     median = statistics.median(seconds)
     record_property("seconds", f"{median:.3f}")
@@ -178,6 +185,24 @@ def test_so_do_files_in_folders(folder: Path) -> None:
         until(server, shows("changed"), "/blog/")
 
 
+@pytest.mark.parametrize("name", ["blog", "."])
+def test_saves_in_a_folder_that_was_replaced_are_noticed(folder: Path, name: str) -> None:
+    routes, file = folder / "routes", folder / "routes/blog/__init__.py"
+    file.parent.mkdir()
+    file.write_text(PAGE.format("old"))
+    with developing(folder) as server:
+        (routes / name).rename(folder / "before")
+        file.parent.mkdir(parents=True)
+        file.write_text(PAGE.format("new"))
+        until(server, shows("new"), "/blog/")
+        for number in range(3):
+            start = time.monotonic()
+            file.write_text(PAGE.format(number))
+            until(server, shows(f"{number}"), "/blog/")
+            assert time.monotonic() - start < POLL / 2
+        assert server.stop() == 0
+
+
 def test_content_and_configuration_too(folder: Path) -> None:
     with developing(folder) as server:
         (folder / "content/index.gmi").write_text("# Changed\n")
@@ -195,6 +220,14 @@ BROKEN = [  # the module, the title of its page
     ("import nowhere\n", "# ModuleNotFoundError: No module named 'nowhere'"),
     (PAGE.format("") + "1 / 0\n", "# ZeroDivisionError: division by zero"),
     ("", "# it has no routes: write routes = Routes()"),
+    (
+        PAGE.format("new") + "@routes.lifespan\nasync def life(capsule):\n    1 / 0\n    yield\n",
+        "# ZeroDivisionError: division by zero",
+    ),
+    (
+        PAGE.format("one") + PAGE.format("two").partition("routes = Routes()\n")[2],
+        "# route /page/, page.page (/",
+    ),
 ]
 
 
@@ -218,12 +251,25 @@ def test_a_broken_module_shows_what_ails_it(folder: Path, text: str, title: str)
         assert server.stop() == 0
 
 
-def test_it_begins_with_a_broken_module_too(folder: Path) -> None:
-    save(folder, "page", "1 / 0\n")
+@pytest.mark.parametrize(("text", "title"), BROKEN)
+def test_it_begins_with_a_broken_module_too(folder: Path, text: str, title: str) -> None:
+    save(folder, "page", text)
     with developing(folder) as server:
-        assert "# ZeroDivisionError: division by zero" in received(server)
+        assert title in received(server)
+        assert received(server, "/") == "20 text/gemini\r\n# Pad 19\n"
         save(folder, "page", PAGE.format("mended"))
         until(server, shows("mended"))
+
+
+def test_where_the_index_is_broken_files_are_still_served(folder: Path) -> None:
+    (folder / "content/a.txt").write_text("a file")
+    with developing(folder) as server:
+        save(folder, "index", "1 / 0\n")
+        page = "20 text/gemini\r\n# ZeroDivisionError: division by zero\n"
+        until(server, lambda answer: answer.startswith(page), "/")
+        assert received(server, "/none").startswith(page)
+        assert received(server, "/a.txt") == "20 text/plain\r\na file"
+        assert received(server) == "20 text/gemini\r\nold"
 
 
 def test_an_error_in_a_route_shows_there_and_in_the_terminal(folder: Path) -> None:
@@ -245,20 +291,6 @@ def test_a_missing_await_is_told_in_the_terminal(folder: Path) -> None:
         assert received(server).endswith("lost")
         server.wait_for_err("SQLiteStore.set() was called, but has done nothing\n")
         assert f"pad19: page.page: await is missing at {folder}/routes/page.py, line " in server.err
-
-
-def test_a_lifespan_that_fails_leaves_what_was_there(folder: Path) -> None:
-    with developing(folder) as server:
-        save(
-            folder,
-            "page",
-            PAGE.format("new") + "@routes.lifespan\nasync def life(capsule):\n    1 / 0\n    yield\n",
-        )
-        server.wait_for_err("not reloaded: what was served before is served still")
-        assert "a lifespan of the routes failed (ZeroDivisionError: division by zero)" in server.err
-        assert received(server) == "20 text/gemini\r\nold"
-        save(folder, "page", PAGE.format("mended"))
-        until(server, shows("mended"))
 
 
 # The terminal
@@ -318,7 +350,7 @@ class Supervisor:
 
     @property
     def memory(self) -> int:
-        return int((self._folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return proc.memory(self._server.pid)
 
     @property
     def threads(self) -> int:
@@ -326,10 +358,7 @@ class Supervisor:
 
     def settled(self) -> None:
         """Wait until it has one worker, and those before it have ended."""
-        deadline = time.monotonic() + PATIENCE
-        while len(self._server.workers) != 1:
-            assert time.monotonic() < deadline, self._server.workers
-            time.sleep(PAUSE)
+        wait_for_workers(self._server, 1)
 
 
 @pytest.mark.timeout(120)
@@ -355,11 +384,11 @@ def test_many_saves_under_load_leave_nothing_behind(
         supervisor.settled()
         assert (supervisor.descriptors, supervisor.threads) == before
         growth = supervisor.memory - memory
-        reloads = server.err.count("pad19: reloaded")
+        reloads = server.err.count(RELOADED)
         record_property("growth", growth)
         record_property("reloads", reloads)
         assert growth < GROWTH
         assert reloads >= MANY / 5  # several saves may be one change
-        assert "not reloaded" not in server.err
+        assert NOT_RELOADED not in server.err
         assert seen >= {f"20 text/gemini\r\n{MANY - 1}"}
         assert server.stop() == 0

@@ -1,22 +1,31 @@
 """`pad19 put` and `pad19 edit`."""
 
 import os
+import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 import click
 import pytest
+import trio
 from click.testing import CliRunner, Result
+from trio.testing import MockClock, lockstep_stream_pair
 
 from pad19.cli.delivery import target_of
 from pad19.cli.edit import edit
 from pad19.cli.put import put
+from pad19.cli.visit import Visit
+from pad19.tls.client import Connection
+from pad19.tls.context import client_context, server_context
+from pad19.tls.identity import identify
+from pad19.tls.known_hosts import KnownHosts
 from pad19.tls.making import make_client
 from pad19.tls.stream import TLSStream
 from support.fake_server import Script, answers, serving, stalls, truncates
 from support.process import COMMAND, PATIENCE
 from support.process import serving as pad19
+from support.tls import self_signed
 
 SAVED = b"30 gemini://localhost/n.gmi\r\n"
 
@@ -48,7 +57,7 @@ class Taking:
         self.bodies: list[bytes] = []
 
     async def __call__(self, stream: TLSStream, request: str) -> None:
-        if request.endswith(";edit"):
+        if request.partition("?")[0].endswith(";edit"):
             await stream.finish(self.page)
             return
         size = int(request.partition(";size=")[2].partition(";")[0].partition("?")[0])
@@ -208,17 +217,43 @@ def test_bad_servers(script: Script, sentence: str, size: int) -> None:
     assert last in {f"Error: {server.name} {sentence}"} or "broke off the connection" in last
 
 
-def test_a_slow_server_has_time_for_each_piece() -> None:
-    import trio
+async def test_a_slow_server_has_time_for_each_piece(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """The line, four pieces and the answer take 29 seconds each, and the timeout is 30."""
+    pair = self_signed()
+    ours, theirs = lockstep_stream_pair()  # what is sent waits until it is read
+    client = TLSStream(ours, client_context(), server_side=False, server_name="localhost")
+    server = TLSStream(theirs, server_context(pair))  # type: ignore[arg-type]  # a Pair has what is used
+    taken: list[bytes] = []
 
-    class Slowly(Taking):
-        async def __call__(self, stream: TLSStream, request: str) -> None:
-            await trio.sleep(0.4)
-            await super().__call__(stream, request)
+    async def connect(*_: object, **__: object) -> Connection:
+        await client.do_handshake()
+        return Connection(client, identify(pair.certificate), ("localhost",))
 
-    Path("a.gmi").write_bytes(b"x" * 100)
-    with serving(Slowly()) as server:
-        assert run(put, "a.gmi", f"{server.name}/a.gmi", "--timeout", "2").exit_code == 0
+    async def take() -> None:
+        await server.do_handshake()
+        for _ in range(5):
+            await trio.sleep(29)
+            taken.append(await server.receive_some())
+        await trio.sleep(29)
+        await server.finish(SAVED)
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for piece in (b"a", b"b", b"c", b"d"):
+            yield piece
+
+    monkeypatch.setattr("pad19.cli.visit.connect", connect)
+    visit = Visit(
+        target_of("localhost/a.gmi"), credentials=None, redirects=False, via=None, timeout=30,
+        known_hosts=KnownHosts(Path("known_hosts")), trust=False, verbose=False,
+    )  # fmt: skip
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take)
+        header = await visit.exchange("titan://localhost/a.gmi;size=4", pieces())
+    assert header.status == 30
+    assert taken == [b"titan://localhost/a.gmi;size=4\r\n", b"a", b"b", b"c", b"d"]
+    assert trio.current_time() == 6 * 29
 
 
 def test_a_file_that_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,6 +383,42 @@ def test_only_text_is_edited(editor: Callable[[str], None], tmp_path: Path) -> N
     assert result.exit_code == 1
     assert said(result)[-1] == "Error: this is image/png, which is no text"
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("does", ["rm $1", "rm $1; mkdir $1"])
+def test_an_editor_that_removes_the_file(does: str, editor: Callable[[str], None], tmp_path: Path) -> None:
+    editor(does)
+    script = Taking()
+    with serving(script) as server:
+        result = run(edit, f"{server.name}/n.gmi")
+    assert result.exit_code == 1
+    [_, error, *kept_in] = said(result)
+    assert script.bodies == []
+    if "mkdir" in does:
+        error, kept_in = kept_in[-1], [error]
+        assert error.startswith(f"Error: {tmp_path}/pad19-")
+        assert error.endswith(" cannot be read any more (Is a directory)")
+    else:
+        assert re.fullmatch(
+            rf"Error: the editor has removed {tmp_path}/pad19-\S+, so nothing was uploaded; "
+            "what deletes a page is `pad19 put --delete`",
+            error,
+        )
+        assert kept_in == []
+
+
+@pytest.mark.parametrize(
+    "typed", ["titan://HOST/n.gmi;edit", " HOST/n.gmi;edit ", "gemini://HOST/n.gmi;edit?q"]
+)
+def test_a_url_as_clients_write_it(typed: str, editor: Callable[[str], None]) -> None:
+    editor("echo more >> $1")
+    with serving(Taking()) as server:
+        assert run(edit, typed.replace("HOST", server.name)).exit_code == 0
+    query = "?q" if "?q" in typed else ""
+    assert server.requests == [
+        f"titan://{server.name}/n.gmi;edit{query}",
+        f"titan://{server.name}/n.gmi;mime=text/gemini;size=11{query}",
+    ]
 
 
 # Together with our own server

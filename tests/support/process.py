@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from . import proc
 from .server import Answer, stdlib_context
 
 COMMAND = [sys.executable, "-c", "from pad19.cli import main; main()"]
@@ -92,7 +93,7 @@ class Serving:
     @property
     def workers(self) -> list[int]:
         """The processes that serve, the oldest first."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return proc.children(self.pid)
 
     @property
     def worker(self) -> int:
@@ -107,9 +108,8 @@ class Serving:
 
     @property
     def memory(self) -> int:
-        """Bytes that its worker occupies in memory (proc(5): statm, the second number)."""
-        pages = Path(f"/proc/{self.worker}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        """Bytes that its worker occupies in memory."""
+        return proc.memory(self.worker)
 
     def wait_for_err(self, text: str, count: int = 1, *, patience: float = PATIENCE) -> None:
         """Wait until standard error has had a text so many times. ``patience``: seconds."""
@@ -279,7 +279,12 @@ def fetch(
 def fingerprint(address: Address, server_name: str | None = "localhost") -> str:
     """Of the certificate that a client is shown."""
     with connect_tls(address, server_name=server_name) as stream:
-        certificate = stream.getpeercert(binary_form=True)
+        return fingerprint_of(stream)
+
+
+def fingerprint_of(stream: ssl.SSLSocket) -> str:
+    """The same, of a connection."""
+    certificate = stream.getpeercert(binary_form=True)
     assert certificate
     return f"sha256:{hashlib.sha256(certificate).hexdigest()}"
 

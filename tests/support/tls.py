@@ -36,6 +36,11 @@ class Pair:
     def key_pem(self) -> bytes:
         return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
+    @property
+    def fingerprint(self) -> str:
+        """As clients tell certificates apart."""
+        return f"sha256:{self.certificate.fingerprint(hashes.SHA256()).hex()}"
+
 
 @cache
 def self_signed(

@@ -1,0 +1,111 @@
+"""A reload that cannot be: what was served before is served still, and what is wrong is said."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.capsule_folder import configure, page, received, reload, reload_in_vain, write_pair
+from support.process import fingerprint, serving
+from support.tls import self_signed
+from support.waiting import wait_for_workers
+
+pytestmark = pytest.mark.machine
+
+
+def broken_toml(folder: Path, _stack: ExitStack) -> list[str]:
+    (folder / "pad19.toml").write_text("a = ")
+    return ["line 1, column 5 is not TOML"]
+
+
+def two_mistakes(folder: Path, _stack: ExitStack) -> list[str]:
+    (folder / "pad19.toml").write_text("[server]\nworkers = 65\nlissten = []")
+    return ["server.lissten is no key", "server.workers is 65"]
+
+
+def no_file(folder: Path, _stack: ExitStack) -> list[str]:
+    (folder / "pad19.toml").unlink()
+    (folder / "pad19.toml").mkdir()
+    return ["pad19.toml cannot be read (Is a directory)"]
+
+
+def missing_content(folder: Path, _stack: ExitStack) -> list[str]:
+    configure(folder, capsule="content = 'missing'")
+    return ["there is no such folder"]
+
+
+def unreadable_key(folder: Path, _stack: ExitStack) -> list[str]:
+    write_pair(folder, self_signed())
+    (folder / "a.key").unlink()
+    (folder / "a.key").mkdir()
+    configure(folder, capsule="certificate = 'a.crt'\nkey = 'a.key'")
+    return ["a.key cannot be read (Is a directory)"]
+
+
+def wrong_key(folder: Path, _stack: ExitStack) -> list[str]:
+    write_pair(folder, self_signed())
+    (folder / "a.key").write_bytes(self_signed("other").key_pem)
+    configure(folder, capsule="certificate = 'a.crt'\nkey = 'a.key'", workers=2)
+    return ["a.key is not the key of a.crt"]
+
+
+def no_log(folder: Path, _stack: ExitStack) -> list[str]:
+    configure(folder, log="access = 'missing/access.log'")
+    return ["log.access is"]
+
+
+def taken_port(folder: Path, stack: ExitStack) -> list[str]:
+    sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    configure(folder, listen=f"127.0.0.1:{sock.getsockname()[1]}")
+    return ["another program has it"]
+
+
+MISTAKES: list[Callable[[Path, ExitStack], list[str]]] = [
+    broken_toml, two_mistakes, no_file, missing_content, unreadable_key, wrong_key, no_log, taken_port,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_with_a_mistake_the_old_one_is_served_still(
+    folder: Path, mistake: Callable[[Path, ExitStack], list[str]]
+) -> None:
+    with serving(folder, home=folder) as server, ExitStack() as stack:
+        shown = fingerprint(server.address)
+        worker = server.worker
+        expected = mistake(folder, stack)
+        for _ in range(2):
+            problems = reload_in_vain(server)
+            assert len(problems) == len(expected)
+            for problem, text in zip(problems, expected, strict=True):
+                assert text in problem
+            assert received(server.address) == page()
+            assert fingerprint(server.address) == shown
+        assert wait_for_workers(server, 1) == [worker]
+        if (folder / "pad19.toml").is_dir():
+            (folder / "pad19.toml").rmdir()
+        configure(folder, lang="de")
+        reload(server)
+        assert received(server.address) == page("de")
+        assert server.stop() == 0
+
+
+def test_systemd_is_told(folder: Path, manager: socket.socket) -> None:
+    with serving(folder, home=folder, environment={"NOTIFY_SOCKET": str(folder / "notify")}) as server:
+
+        def told() -> list[str]:
+            return manager.recv(8192).decode().split("\n")
+
+        status = f"STATUS=Serving localhost on 127.0.0.1:{server.address[1]}"
+        assert told() == ["READY=1", status]
+        reload(server)
+        assert [line.partition("=")[0] for line in told()] == ["RELOADING", "MONOTONIC_USEC"]
+        assert told() == ["READY=1", status]
+        for mistake in (broken_toml, wrong_key):
+            mistake(folder, ExitStack())
+            reload_in_vain(server)
+            assert told()[0] == "RELOADING=1"
+            assert told() == ["READY=1", f"{status} (the last reload failed)"]
