@@ -1,3 +1,5 @@
+import re
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from pad19.cli.cert import cert
+from pad19.service.config_load import resolve
 from pad19.tls.certificate import files, load
-from pad19.tls.making import make
+from pad19.tls.making import load_or_make, make
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +33,12 @@ def run(*arguments: str) -> Result:
 def lines(text: str) -> dict[str, str]:
     """The labelled lines of one certificate."""
     return {line[2:13].strip(): line[15:] for line in text.splitlines() if line.startswith("  ")}
+
+
+def pasted(message: str) -> list[str]:
+    """The arguments of the only command in it."""
+    [shown] = re.findall("`pad19 cert (.+)`", message)
+    return shlex.split(shown)
 
 
 def test_new_then_show() -> None:
@@ -64,13 +73,13 @@ def test_show_of_an_expired_one() -> None:
     make("example.org", Path("c"), years=1, now=datetime.now(UTC) - timedelta(days=800))
     shown = lines(run("show", "--certs", "c").output)
     assert shown["valid"].endswith("(expired)")
-    assert "renew it with `pad19 cert renew example.org`" in shown["warning"]
+    assert "renew it with `pad19 cert renew example.org --certs c`" in shown["warning"]
 
 
 def test_show_without_any() -> None:
     result = run("show", "--certs", "c")
     assert result.exit_code == 0
-    assert result.output == "There are no certificates in c; `pad19 cert new HOST` makes one.\n"
+    assert result.output == "There are no certificates in c; `pad19 cert new HOST --certs c` makes one.\n"
     assert not Path("c").exists()
 
 
@@ -118,18 +127,26 @@ FAILS = [  # arguments, exit status, what it says
     (
         ["show", "a.example", "--certs", "c"],
         1,
-        "Error: c/a.example.crt is missing; make a pair with `pad19 cert new a.example`",
+        "Error: c/a.example.crt is missing; make a pair with `pad19 cert new a.example --certs c`",
     ),
-    (["show", "*.a.example", "--certs", "c"], 1, "make a pair with `pad19 cert new '*.a.example'`"),
+    (
+        ["show", "*.a.example", "--certs", "a c"],
+        1,
+        "make a pair with `pad19 cert new '*.a.example' --certs 'a c'`",
+    ),
+    (["show", "a.example"], 1, "a.example.crt is missing; make a pair with `pad19 cert new a.example`"),
     (["new", "gemini://x/", "--certs", "c"], 1, "write a host without scheme, port and path"),
     (["new", "x:1965", "--certs", "c"], 1, "write a host without scheme, port and path"),
-    (["show", "gone.crt"], 1, "Error: gone.crt cannot be read (No such file or directory)"),
+    (["show", "gone.crt"], 1, "Error: gone.crt cannot be read (No such file or directory); mend"),
     (["show", "./gone"], 1, "Error: ./gone cannot be read (No such file or directory)"),
     (["show", "./file"], 1, "Error: ./file has no certificate in PEM"),
     (["show", "\x1b.crt"], 1, "Error: \\x1b.crt cannot be read"),
     (["show", "a b", "--certs", "c"], 1, "Error: 'a b' cannot have a certificate"),
     (["new", "a/b", "--certs", "c"], 1, "Error: 'a/b' cannot have a certificate"),
-    (["new", "a.example", "--certs", "file"], 2, "'file' is a file"),
+    *(
+        ([name, "a.example", "--certs", "file"], 2, "Error: file is a file where a folder belongs; name one")
+        for name in ("show", "new", "renew")
+    ),
     (["new", "a.example", "--certs", "file/c"], 1, "file/c cannot be written (Not a directory)"),
     (["new"], 2, "Name the hosts, or a visitor with --client."),
     (["new", "a.example", "--years", "0"], 2, "0 is not in the range"),
@@ -140,7 +157,12 @@ FAILS = [  # arguments, exit status, what it says
     (["new", "--client", "a" * 65], 2, "1 to 64 bytes"),
     (["new", "--client", "a\nb"], 2, "1 to 64 bytes"),
     (["renew"], 2, "Missing argument"),
-    (["renew", "a.example", "--certs", "c"], 1, "Error: c/a.example.crt is missing"),
+    (
+        ["renew", "a.example", "--certs", "c"],
+        1,
+        "Error: c/a.example.crt is missing; make a pair with `pad19 cert new a.example --certs c`",
+    ),
+    (["renew", "a.example"], 1, "a.example.crt is missing; make a pair with `pad19 cert new a.example`"),
 ]
 
 
@@ -159,10 +181,34 @@ def test_new_keeps_what_is_there() -> None:
     result = run("new", "a.example", "b.example", "--certs", "c")
     assert result.exit_code == 1
     assert (
-        "Error: c/a.example.crt exists already; renew it with `pad19 cert renew a.example`" in result.output
+        "Error: c/a.example.crt exists already; renew it with `pad19 cert renew a.example --certs c`, or move"
+        in result.output
     )
     assert Path("c/a.example.crt").read_bytes() == before
     assert Path("c/b.example.crt").exists()
+
+
+@pytest.mark.parametrize("folder", ["keys", "my keys"])
+def test_the_command_in_a_message_mends_what_is_served(folder: str) -> None:
+    """From the folder above the capsule's, where `pad19 cert` would look elsewhere by itself."""
+    Path("capsule/content").mkdir(parents=True)
+    Path("capsule/pad19.toml").write_text(f'[server]\ncerts = "{folder}"\n')
+    make("localhost", Path("capsule", folder), years=1, now=datetime.now(UTC) - timedelta(days=800))
+    certs = resolve(Path("capsule")).server.certs
+    [warning] = load_or_make("localhost", certs)[0].warnings
+    assert run(*pasted(warning)).exit_code == 0
+    assert load_or_make("localhost", certs)[0].warnings == ()
+
+
+@pytest.mark.parametrize("options", [[], ["--certs", "c"]])
+def test_the_commands_in_messages_follow_each_other(options: list[str]) -> None:
+    missing = run("show", "a.example", *options)
+    made = run(*pasted(missing.output))
+    again = run("new", "a.example", *options)
+    renewed = run(*pasted(again.output))
+    assert [result.exit_code for result in (missing, made, again, renewed)] == [1, 0, 1, 0]
+    assert pasted(missing.output) == ["new", "a.example", *options]
+    assert pasted(again.output) == ["renew", "a.example", *options]
 
 
 def test_renew_keeps_the_key() -> None:
@@ -174,7 +220,9 @@ def test_renew_keeps_the_key() -> None:
     assert after["certificate"] != before["certificate"]
     assert " to 9999-12-31 " in after["valid"]
     assert "clients that remember the key notice nothing" in result.output
-    assert result.output.endswith("shows the old one until it is restarted.\n")
+    assert result.output.endswith(
+        "A server that is running notices by itself; where server.watch is false, send it SIGHUP.\n"
+    )
 
 
 def test_nothing_is_promised_when_nothing_was_renewed() -> None:

@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pad19.cli import main
 from pad19.cli.check import MAX_TOLD
 from pad19.service import check_machine
 from pad19.tls.making import make
+from support.process import command
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +105,7 @@ def test_what_would_keep_it_from_starting(capsule: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         result = check("capsule", "--listen", f"127.0.0.1:{port}")
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert result.stderr.startswith(f'pad19: server.listen: "127.0.0.1:{port}" cannot be listened on')
     assert result.stdout.endswith("1 file, 0 links: 2 problems\n")  # and the pages are looked at, too
 
@@ -124,3 +126,85 @@ def test_flags_are_those_of_serve(capsule: Path) -> None:
     result = check("capsule/content", "--host", "b.test", "--certs", "c", "--listen", "127.0.0.1:0")
     assert "certificate for b.test" in result.stdout
     assert "1 file" in result.stdout
+
+
+# What the server would say at its start
+
+FP = f"sha256:{'a' * 64}"
+ZONE = "[[capsule]]\n[[capsule.zone]]\npath = '/a/'\nallow = 'everybody'\n"
+LIST = "[[capsule]]\n[[capsule.zone]]\npath = '/a/'\nallow = 'file:list'\n"
+UPLOADS = "[capsule.titan]\ntoken = 'open sesame'\n"
+WARNINGS = [  # configuration, what is in the file "list", the warning or nothing
+    (f"[[capsule]]\n{UPLOADS}", "", ""),
+    ("[[capsule]]\n[capsule.titan]\n", "", "localhost: nobody may upload; give a [[capsule.zone]] write"),
+    ("[[capsule]]\n[capsule.titan]\ntoken = 'file:list'\n", "long enough\n", ""),
+    (
+        "[[capsule]]\n[capsule.titan]\ntoken = 'file:list'\n",
+        "short\n",
+        "{folder}/list: line 1 is no token: it has less than 8 characters",
+    ),
+    (LIST, f"{FP} Ada\n", ""),
+    (LIST, f"{FP}\njunk\n", "{folder}/list: line 2 counts for nobody: it must be a fingerprint"),
+    (LIST, None, "{folder}/list: it cannot be used (not a file), so whoever had to be looked up"),
+    (LIST.replace("file:", "ca:"), "x", "{folder}/list: it cannot be used (no certificates in PEM), so"),
+    (f"{ZONE}deny = 'file:list'\n", "junk\n", "{folder}/list: line 1 may mean anybody, so until"),
+    # Uploads that zones allow, and nothing takes.
+    *(
+        (f"{ZONE}{line}\n", "", "localhost: uploads to its zones (/a/) are refused; to take them, write [cap")
+        for line in (
+            "write = 'any'",
+            "token = 'open sesame'",
+            "quota = 5",
+            "max_size = 5",
+            "types = 'text/*'",
+        )
+    ),
+    (f"{ZONE}write = 'any'\nquota = 5\n[capsule.titan]\n", "", ""),
+    (ZONE, "", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "listed", "warning"), WARNINGS)
+def test_warnings_at_the_start(text: str, listed: str | None, warning: str, capsule: Path) -> None:
+    make("localhost", capsule / "certs")
+    if listed is None:
+        os.mkfifo(capsule / "list")
+    else:
+        (capsule / "list").write_text(listed)
+    (capsule / "pad19.toml").write_text(f"[server]\nlisten = ['127.0.0.1:0']\n{text}")
+    result = check("capsule")
+    if not warning:
+        assert (result.exit_code, result.stdout) == (0, "1 file, 1 link: 0 problems\n")
+        return
+    said, counts = result.stdout.splitlines()
+    assert said.startswith(f"warning: {warning.replace('{folder}', str(capsule))}")
+    assert (result.exit_code, counts) == (1, "1 file, 1 link: 1 problem")
+
+
+def test_routes_that_are_given_no_uploads(capsule: Path, tmp_path: Path) -> None:
+    make("localhost", capsule / "certs")
+    (capsule / "routes").mkdir()
+    (capsule / "routes/a.py").write_text(
+        "from pad19 import Request, Routes\nroutes = Routes()\n"
+        "@routes.titan('/')\nasync def save(request: Request) -> str:\n    return ''\n"
+    )
+    (capsule / "pad19.toml").write_text(
+        "[server]\nlisten = ['127.0.0.1:0']\n[[capsule]]\nroutes = 'routes'\n"
+    )
+    done = command("check", str(capsule), home=tmp_path)  # routes are imported once in a process
+    assert done.returncode == 1
+    assert "warning: localhost: uploads to its routes are refused; to take them, write" in done.stdout
+
+
+def test_what_serving_would_not_start_with(capsule: Path) -> None:
+    made = make("localhost", capsule / "certs")
+    made.key_path.write_text("")
+    (capsule / "routes").mkdir()
+    (capsule / "routes/a.py").write_text("import nothing\n")
+    (capsule / "pad19.toml").write_text(
+        "[server]\nlisten = ['127.0.0.1:0']\n[[capsule]]\nroutes = 'routes'\n"
+    )
+    result = check("capsule")
+    assert result.exit_code == 1  # found by looking, while 2 is for a configuration that says nothing
+    assert [line.partition(" ")[0] for line in result.stderr.splitlines()] == ["pad19:", "pad19:"]
+    assert result.stdout.endswith("1 file, 1 link: 2 problems\n")

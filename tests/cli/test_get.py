@@ -206,9 +206,14 @@ USAGE = [  # arguments, what is said
     (["a.test", "--connect", "ada@b.test"], "write HOST or HOST:PORT"),
     (["a.test", "--connect", "::1"], "--connect"),
     (["a.test", "--connect", "127.0.0.1:1:1"], "such as 127.0.0.1:1965 or [::1]:1965."),
-    (["a.test", "--cert", "missing.crt"], "'missing.crt' does not exist"),
-    (["a.test", "--cert", "empty.crt"], "--cert: empty.crt is empty;"),
+    (
+        ["a.test", "--cert", "missing.crt"],
+        "Error: --cert: missing.crt is missing; name the file that has it\n",
+    ),
+    (["a.test", "--cert", "."], "Error: --cert: . cannot be read (Is a directory); make it readable"),
+    (["a.test", "--cert", "empty.crt"], "Error: --cert: empty.crt is empty;"),
     (["a.test", "--cert", "index.gmi"], "--cert: index.gmi holds no certificate in PEM form; name the file"),
+    (["a.test", "--cert", "ada.crt", "--key", "none.key"], "Error: --cert: none.key is missing;"),
     (["a.test", "--key", "empty.crt"], "--key goes with --cert."),
 ]
 
@@ -217,6 +222,7 @@ USAGE = [  # arguments, what is said
 def test_wrong_command_lines(arguments: list[str], sentence: str) -> None:
     Path("empty.crt").touch()
     Path("index.gmi").write_text("# Home\n")
+    make_client("Ada", Path("ada.crt"), Path("ada.key"))
     result = run(*arguments)
     assert result.exit_code == 2
     assert sentence in result.stderr

@@ -164,7 +164,10 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
         folder.chmod(0o500)
         result = run("add", "Ada", ADA)
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {folder}/people.txt cannot be written (Permission denied)\n"
+    assert result.stderr == (
+        f"Error: {folder}/people.txt cannot be written (Permission denied); "
+        "mend that, or name another with --file\n"
+    )
 
 
 def test_who_writes_keeps_others_from_it() -> None:

@@ -43,7 +43,7 @@ class Story:
 
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[Story]:
-    for name in ("content", "certs", "sites"):
+    for name in ("content", "certs", "sites", "more"):
         (tmp_path / name).mkdir()
     for name in ("certs/a.crt", "certs/a.key"):
         (tmp_path / name).write_text("old")
@@ -63,9 +63,9 @@ def write(path: Path, text: str) -> None:
 
 def news(story: Story) -> bool:
     """Whether there is some; asking changes nothing."""
-    first = story.changes.are_there()
-    assert story.changes.are_there() is first
-    return first
+    first = story.changes.news()
+    assert story.changes.news() == first
+    return first is not None
 
 
 def test_before_anything_is_served_nothing_changes(story: Story) -> None:
@@ -175,6 +175,18 @@ def test_so_is_a_file_that_workers_cannot_use(story: Story) -> None:
     assert news(story)
 
 
+def test_files_that_are_known_and_others(story: Story) -> None:
+    story.serve()
+    write(story.folder / "more/b.toml", "")
+    write(story.file, "include = ['sites/*.toml', 'more/*.toml']")
+    config = load(story.file)
+    assert not story.changes.knows(config)
+    story.changes.was_read(config)
+    assert story.changes.knows(config)
+    story.serve()
+    assert not news(story)
+
+
 def tells(story: Story) -> bool:
     """Whether the watcher says something, which is forgotten then."""
     ready, _, _ = select.select([story.changes.watcher], [], [], PATIENCE)
@@ -203,6 +215,17 @@ def test_so_can_what_workers_cannot_use(story: Story) -> None:
     assert news(story)
 
 
+def test_a_key_that_may_be_read_now(story: Story) -> None:
+    """Only its rights are other ones."""
+    key = story.folder / "certs/a.key"
+    key.chmod(0)
+    story.serve()
+    assert tells(story)
+    key.chmod(0o600)
+    assert tells(story)
+    assert news(story)
+
+
 def test_a_configuration_that_does_not_want_it(story: Story) -> None:
     write(story.file, "server.watch = false")
     story.serve()
@@ -225,7 +248,7 @@ def test_without_a_file_there_are_certificates(tmp_path: Path) -> None:
     changes.was_read(config)
     changes.served(config, signatures([key]))
     (content / "index.gmi").touch()
-    assert not changes.are_there()
+    assert changes.news() is None
     key.touch()
-    assert changes.are_there()
+    assert changes.news()
     changes.watcher.close()

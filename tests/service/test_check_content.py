@@ -186,6 +186,19 @@ async def test_what_this_user_cannot_read() -> None:
         (folder / "closed").chmod(0o700)
 
 
+async def test_rules_that_this_user_cannot_read() -> None:
+    with unprivileged() as folder:
+        write(folder, {"a/.meta": "", "a/b.gmi": "", "index.gmi": "=> a/b.gmi\n"})
+        (folder / "a/.meta").chmod(0)
+        problems = await report(folder)
+    unread = "40 the rules for this folder cannot be read now"
+    assert problems == [
+        "a/.meta:0: the file cannot be read by this user, so its folder is answered with 40",
+        f"a/b.gmi:0: nobody gets it: {unread}",
+        f'index.gmi:1: "a/b.gmi" leads to /a/b.gmi: {unread}',
+    ]
+
+
 async def test_notes(tmp_path: Path) -> None:
     write(tmp_path, {"a.gmi": "#### x\n"})
     assert await report(tmp_path) == []

@@ -1,18 +1,22 @@
 import gc
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from pad19.service import check_machine as machine
 from pad19.service.check_machine import Readiness, check_machine
-from pad19.service.config import Config, Forwarder, Log, Server
-from pad19.service.config_capsule import Capsule
+from pad19.service.config import Config, Forwarder, Log, Metrics, Server
+from pad19.service.config_capsule import Capsule, Titan
+from pad19.service.config_values import Token
 from pad19.service.listen import Listen
 from pad19.service.log_writer import open_log
+from pad19.service.metrics import MetricsServer
 from pad19.service.sockets import bind
 from pad19.service.worker import Site, serve
 from pad19.tls.making import make
@@ -144,6 +148,66 @@ async def test_the_port_is_free_afterwards(tmp_path: Path, taken: Listen) -> Non
         socket.create_connection(("127.0.0.1", free.port))
 
 
+# Metrics
+
+
+async def test_a_port_for_metrics_that_another_program_has(tmp_path: Path, taken: Listen) -> None:
+    settings = replace(config(tmp_path), metrics=Metrics(listen=taken))
+    with trio.fail_after(20):
+        assert (await check_machine(settings)).problems == [
+            f'metrics.listen: "{taken}" cannot be listened on: '
+            "another program has it; stop that one, or choose another"
+        ]
+
+
+async def test_a_port_for_metrics_that_is_free(tmp_path: Path) -> None:
+    settings = replace(config(tmp_path), metrics=Metrics(listen=ANY))
+    assert await check_machine(settings) == Readiness(notes=[MADE])
+
+
+async def test_metrics_without_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    monkeypatch.delitem(sys.modules, "pad19.service.metrics_text", raising=False)
+    for listen in (ANY, Listen(path=tmp_path / "sock")):
+        [problem] = (await check_machine(replace(config(tmp_path), metrics=Metrics(listen=listen)))).problems
+        assert problem.startswith("metrics needs a package more")
+
+
+async def test_a_socket_for_metrics(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    settings = replace(config(tmp_path), metrics=Metrics(listen=Listen(path=path)))
+    assert await check_machine(settings) == Readiness(notes=[MADE])
+    assert names(tmp_path) == ["content"]
+    path = tmp_path / "none/sock"
+    settings = replace(config(tmp_path), metrics=Metrics(listen=Listen(path=path)))
+    assert (await check_machine(settings)).problems == [
+        f'"unix:{path}" cannot be listened on: the folder must exist and be writable for pad19'
+    ]
+
+
+@pytest.mark.usefixtures("collector")
+async def test_metrics_of_a_server_that_runs(tmp_path: Path, taken: Listen) -> None:
+    settings = config(tmp_path)
+    site = await trio.to_thread.run_sync(Site.build, settings)
+    sockets = bind(settings)
+    stop, running = trio.Event(), trio.Event()
+    server = MetricsServer(ANY, lambda: pytest.fail("nobody looks at them"))
+    server.start()
+    async with trio.open_nursery() as nursery:
+        log = open_log("off")
+        nursery.start_soon(lambda: serve(settings, site, sockets, log, stop, ready=running.set))
+        await running.wait()
+        ours = config(tmp_path, sockets[0].listen)
+        other = await check_machine(replace(config(tmp_path), metrics=Metrics(listen=server.addresses[0])))
+        same = await check_machine(replace(ours, metrics=Metrics(listen=server.addresses[0])))
+        strange = await check_machine(replace(ours, metrics=Metrics(listen=taken)))
+        stop.set()
+    server.stop()
+    assert same.problems == []
+    for ready in (other, strange):
+        assert [problem.partition(":")[0] for problem in ready.problems] == ["metrics.listen"]
+
+
 async def test_sockets_with_a_path(tmp_path: Path) -> None:
     path = tmp_path / "sock"
     listen = Listen(path=path)
@@ -177,6 +241,21 @@ async def test_the_log(name: str, reason: str | None) -> None:
         (folder / "open.log").touch()
         ready = await check_machine(config(folder, log=str(folder / name)))
         assert ready.problems == ([f"log.access is {folder / name}, but {reason}"] if reason else [])
+
+
+async def test_a_folder_for_the_locks_of_uploads(tmp_path: Path) -> None:
+    titan = Titan(token=(Token("text", "open sesame"),))
+    capsule = Capsule(content=tmp_path / "content", titan=titan)
+    settings = config(tmp_path, capsule=capsule)
+    state = tmp_path / "state"
+    state.touch()
+    settings = replace(settings, server=replace(settings.server, state=state))
+    assert (await check_machine(settings)).problems == [
+        f"server.state is {state}, which uploads need, but {state} is no folder: name another"
+    ]
+    state.unlink()
+    assert await check_machine(settings) == Readiness(notes=[MADE])
+    assert names(tmp_path) == ["content"]
 
 
 async def test_a_folder_for_certificates_that_cannot_be_made() -> None:

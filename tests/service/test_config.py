@@ -3,7 +3,7 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -257,8 +257,8 @@ SINGLE = [  # text, the one problem
     ("[[capsule]]\ntexts = {51 = ''}", 'capsule[1].texts.51 is "", but must be a line of text that is not'),
     ('[[capsule]]\ntexts = {51 = "a\\r\\n20 b"}', 'capsule[1].texts.51 is "a\\r\\n20 b", but must be a line'),
     ("[[capsule]]\ntexts = {51 = 51}", "capsule[1].texts.51 is 51, but must be a line of text"),
-    ("[[capsule]]\ntexts = {51 = '{url}'}", 'capsule[1].texts.51 is "{url}", but must have {path} or'),
-    ("[[capsule]]\ntexts = {51 = '${NAME}'}", 'capsule[1].texts.51 is "${NAME}", but must have {path} or'),
+    ("[[capsule]]\ntexts = {51 = '{url}'}", 'capsule[1].texts.51 is "{url}", but must have {path}, {fi'),
+    ("[[capsule]]\ntexts = {51 = '${NAME}'}", 'capsule[1].texts.51 is "${NAME}", but must have {path}, {fi'),
     ("[[capsule]]\ncertificate = 'a'", "capsule[1].key is missing beside certificate"),
     ("[[capsule]]\nkey = 'a'", "capsule[1].certificate is missing beside key"),
     ("[[capsule]]\ncertificate = 1\nkey = 'a'", "capsule[1].certificate is 1, but"),
@@ -357,6 +357,14 @@ SINGLE = [  # text, the one problem
     ("capsule = [1]", "capsule[1] is 1, but must be a table: write [[capsule]]"),
     ("[capsule]\nhosts = ['a']", "capsule is written with one bracket: write [[capsule]], with two"),
     ("[forwarder]\nlisten = ':1'", "forwarder is written with one bracket: write [[forwarder]]"),
+    (
+        "[metrics]\nlisten = 'localhost:1965'",
+        "metrics.listen is localhost:1965, where the capsule is: choose another port",
+    ),
+    (
+        "[[forwarder]]\nlisten = '127.0.0.1:9'\nfrom = ['127.0.0.1']\n[metrics]\nlisten = 'localhost:9'",
+        "metrics.listen is localhost:9, where the capsule is: choose another port",
+    ),
     ("[metrics]", 'metrics.listen is missing: write for example listen = "localhost:9965"'),
     ("metrics = true", "metrics is true, but must be a table: write [metrics]"),
     ("[metrics]\nlisten = 9965", "metrics.listen is 9965, but must be a loopback address and a port, or"),
@@ -498,15 +506,39 @@ def test_the_file_itself_is_not_served(folder: Path) -> None:
     assert problems(folder, text) == [expected.format("content", "more.toml")]
 
 
-@pytest.mark.parametrize("closed", ["content", "."])
-def test_content_that_this_user_cannot_read(closed: str) -> None:
+UNREAD = "it cannot be read by this user: allow that, or name another"
+CLOSED: list[tuple[str, int, str, str | None]] = [  # what, its mode, what else the capsule says, the answer
+    ("outer", 0, "", UNREAD.replace("that", "that for it and the folders above")),
+    ("outer/content", 0, "", UNREAD),
+    ("outer/content", 0o600, "", UNREAD),
+    ("outer/content", 0o100, "", None),
+    ("outer/content", 0o100, "listing = true", UNREAD),
+    ("outer/content", 0o300, "[capsule.titan]", UNREAD),
+    ("outer/content", 0o500, "listing = true", None),
+]
+
+
+def told_of(resolved: Callable[[], Config]) -> tuple[str, ...]:
+    try:
+        resolved()
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+@pytest.mark.parametrize(("closed", "mode", "more", "reason"), CLOSED)
+def test_content_that_this_user_cannot_read(closed: str, mode: int, more: str, reason: str | None) -> None:
     with unprivileged() as folder:
-        (folder / "outer/content").mkdir(parents=True)
-        path = write(folder, "[[capsule]]\ncontent = 'outer/content'")
-        (folder / "outer" / closed).chmod(0o300 if closed == "content" else 0)
-        with pytest.raises(ConfigError, match=r"outer/content, but it cannot be read by this user: allow"):
-            load(path)
-        (folder / "outer" / closed).chmod(0o700)
+        content = folder / "outer/content"
+        content.mkdir(parents=True)
+        path = write(folder, f"[[capsule]]\ncontent = 'outer/content'\n{more}")
+        (folder / closed).chmod(mode)
+        told = told_of(lambda: load(path))
+        as_argument = told_of(lambda: resolve(content, certs=folder / "certs"))
+        (folder / closed).chmod(0o700)
+        assert told == ((f"{path}: capsule[1].content is {content}, but {reason}",) if reason else ())
+        if not more:
+            assert as_argument == ((f"DIR is {content}, but {reason}",) if reason else ())
 
 
 def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
@@ -572,6 +604,41 @@ def test_flags_replace_what_the_file_says(folder: Path, monkeypatch: pytest.Monk
     assert config.server.workers == 1
     assert config.capsules[0].hosts == ("localhost", "b.org")
     assert config.capsules[0].lang == "en"
+
+
+ROUTES: list[tuple[str, str, bool]] = [  # a file in the folder, its text, whether it is one of routes
+    ("routes/hello.py", "from pad19 import Request, Routes\nroutes = Routes()\n", True),
+    ("routes/hello.py", '"""Greets."""\n\ntry:\n    import pad19\nfinally:\n    pass\n', True),
+    ("routes/blog/__init__.py", "import pad19\n", True),
+    ("routes/_helpers.py", "from pad19.protocol import uri\n", True),
+    ("routes/gpx.py", "import sys\n# from pad19 import nothing\n", False),
+    ("routes/hello.py", "import pad19th_century\n", False),
+    ("routes/alps.gmi", "from pad19 import Routes\n", False),
+    ("hello.py", "from pad19 import Routes\n", False),
+    ("routes/hello.py/index.gmi", "# A folder\n", False),
+    ("routes", "import pad19\n", False),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "is_refused"), ROUTES)
+def test_code_of_routes_is_not_served_as_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, is_refused: bool
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    file = tmp_path / "capsule" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    if not is_refused:
+        resolve(tmp_path / "capsule")
+        return
+    with pytest.raises(ConfigError) as error:
+        resolve(tmp_path / "capsule")
+    [problem] = error.value.problems
+    assert problem.startswith(f"{file} has routes, but there is no pad19.toml, ")
+    lines = re.findall(r"\[\[capsule\]\]|\w+ = \"\w+\"", problem)
+    (tmp_path / "capsule/pad19.toml").write_text("\n".join(lines))
+    (tmp_path / "capsule/content").mkdir()
+    assert resolve(tmp_path / "capsule").capsules[0].routes == tmp_path / "capsule/routes"
 
 
 def test_flags_work_without_a_file(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 import resource
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from pad19.service.descriptors import BESIDES, make_room
+from pad19.service.descriptors import BESIDES, Spare, make_room
+from support.descriptors import no_descriptors
 
 
 class Limits:
@@ -23,8 +25,9 @@ class Limits:
 @pytest.mark.parametrize(
     ("soft", "hard", "after", "complains"),
     [
-        (1024, 1_000_000, 4096 + BESIDES, False),
-        (1024, resource.RLIM_INFINITY, 4096 + BESIDES, False),
+        (1024, 1_000_000, 2 * 4096 + BESIDES, False),
+        (1024, resource.RLIM_INFINITY, 2 * 4096 + BESIDES, False),
+        (1024, 4096 + BESIDES, 4096 + BESIDES, True),  # not when all of them fetch files at once
         (1_000_000, 1_000_000, 1_000_000, False),
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY, False),
         (1024, 2048, 2048, True),
@@ -77,3 +80,31 @@ def test_nothing_else_takes_the_place_of_standard_descriptors(closed: str) -> No
     )
     expected = repr([str(fd) in closed for fd in range(3)])
     assert done.stderr == expected + ("Bad file descriptor" if "1" in closed else "")
+
+
+def test_a_client_that_there_is_no_descriptor_for() -> None:
+    spare = Spare()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for _ in range(2):  # it has got its spare one back
+            with socket.socket() as client:
+                client.settimeout(5)
+                with no_descriptors():
+                    client.connect(listener.getsockname())
+                    with pytest.raises(OSError, match="Too many open files"):
+                        listener.accept()
+                    spare.turn_away(listener)
+                    assert client.recv(1) == b""
+    spare.close()
+    spare.close()
+
+
+def test_a_spare_one_that_was_not_to_be_had() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.settimeout(5)
+        with no_descriptors():
+            spare = Spare()
+            client.connect(listener.getsockname())
+            spare.turn_away(listener)  # in vain
+        spare.turn_away(listener)
+        assert client.recv(1) == b""
+    spare.close()

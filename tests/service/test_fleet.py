@@ -14,6 +14,7 @@ from pad19.service.fleet import (
     ABORT_MARGIN,
     BACK_OFF,
     DEATHS_WITHIN,
+    FAIR_START,
     FREE_DEATHS,
     LEAVE_TIMEOUT,
     SILENCE,
@@ -28,7 +29,7 @@ from pad19.service.handover import Alive, Closed, Failed, Ready, Shown
 
 GRACE = 30.0  # seconds
 SHOWN = (Shown("localhost", "sha256:00", "sha256:01", 0.0, is_new=False),)
-READY = Ready(SHOWN, {"localhost.crt": (1, 2, 3, 4)})
+READY = Ready(SHOWN, {"localhost.crt": (1, 2, 3, 4, 5, 6, 7)})
 
 
 @dataclass(eq=False)
@@ -608,3 +609,97 @@ def test_logs_are_reopened_by_whoever_has_one(harbour: Harbour, fleet: Fleet[Fak
     harbour.begin()
     fleet.reopen_logs()
     assert harbour.told == [["drain", "reopen_log"], ["reopen_log"], []]
+
+
+# When another generation is wanted in the place of the one that is coming
+
+
+def test_one_that_has_had_its_time_makes_way(harbour: Harbour, fleet: Fleet[FakeChild]) -> None:
+    harbour.serve()
+    harbour.begin(2)
+    fleet.reported(harbour.newest, READY)
+    ready, hung = fleet.workers[1:]
+    fleet.make_way()
+    harbour.pass_time(FAIR_START - 1, quiet=[hung])
+    fleet.make_way()
+    assert harbour.events == ["1 after None"]
+    harbour.pass_time(1, quiet=[hung])
+    fleet.make_way()
+    assert (harbour.events, harbour.problems) == (["1 after None", "2 abandoned"], [])
+    assert harbour.told == [[], ["drain"], ["drain"]]
+    assert not fleet.has_room(1)  # both may have its sockets still
+    fleet.reported(ready, Closed())
+    assert not fleet.has_room(1)
+    harbour.pass_time(STOP_MARGIN, quiet=[hung])
+    assert harbour.told == [[], ["drain"], ["drain", "kill"]]
+    harbour.die(hung)
+    assert fleet.has_room(1)
+    assert fleet.replaced == 0
+    harbour.serve()
+    assert harbour.events[2:] == ["3 after 1"]
+
+
+def test_the_first_one_makes_way_for_nobody(harbour: Harbour, fleet: Fleet[FakeChild]) -> None:
+    harbour.begin()
+    harbour.pass_time(START_TIMEOUT - 1)
+    fleet.make_way()
+    assert harbour.events == []
+    assert harbour.told == [[]]
+
+
+def test_in_a_storm_of_wishes_a_slow_one_comes_to_serve(harbour: Harbour, fleet: Fleet[FakeChild]) -> None:
+    takes = 10 * FAIR_START
+    harbour.serve()
+    for _ in range(2):
+        served = fleet.current
+        times = []
+        while fleet.current is served:
+            generation = harbour.begin()
+            worker = harbour.newest
+            begun = harbour.now
+            while fleet.coming is generation:
+                harbour.pass_time(0.5)
+                fleet.make_way()
+                if harbour.now == begun + takes:
+                    fleet.reported(worker, READY)
+            times.append(harbour.now - begun)
+            for drained in [each for each in fleet.workers if each.child.told]:
+                harbour.die(drained)
+        assert times == [FAIR_START, 2 * FAIR_START, 4 * FAIR_START, 8 * FAIR_START, takes]
+
+
+def test_one_that_became_ready_just_before_has_its_connections(
+    harbour: Harbour, fleet: Fleet[FakeChild]
+) -> None:
+    harbour.serve()
+    harbour.begin()
+    worker = harbour.newest
+    harbour.pass_time(FAIR_START)
+    fleet.make_way()
+    fleet.reported(worker, READY)
+    harbour.pass_time(GRACE)
+    assert worker.child.told == ["drain"]
+    harbour.pass_time(STOP_MARGIN)
+    assert "kill" in worker.child.told
+
+
+def test_a_failed_one_is_waited_for_as_well(harbour: Harbour, fleet: Fleet[FakeChild]) -> None:
+    """Before the next one binds the same address."""
+    harbour.serve()
+    harbour.begin(3)
+    fleet.reported(harbour.newest, READY)
+    _, pilot, second, third = fleet.workers
+    fleet.ended(second, 1)
+    assert not fleet.has_room(3)
+    fleet.reported(pilot, Closed())
+    fleet.ended(third, -signal.SIGTERM)
+    assert fleet.has_room(3)
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_whose_fault_it_is(harbour: Harbour, fleet: Fleet[FakeChild], tells: bool) -> None:
+    generation = harbour.begin()
+    if tells:
+        fleet.reported(harbour.newest, Failed(("a.key is broken",), {}))
+    fleet.ended(harbour.newest, 1)
+    assert generation.is_to_blame is tells

@@ -114,9 +114,9 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 REPORTS: list[Report] = [
     Alive(),
-    Failed(("a is broken", 'so is "b"\n'), {"/etc/a.crt": (1, 2, 3, 4), "/etc/b.key": None}),
+    Failed(("a is broken", 'so is "b"\n'), {"/etc/a.crt": (1, 2, 3, 4, 33188, 0, 0), "/etc/b.key": None}),
     Ready((SHOWN,), {}),
-    Ready((), {"/home/caf\udce9/a.key": (2**63, 2**63, 2**62, 2**62)}),  # no UTF-8
+    Ready((), {"/home/caf\udce9/a.key": (2**63, 2**63, 2**62, 2**62, 2**32, 2**32, 2**32)}),  # no UTF-8
     Failed(("/home/caf\udce9/a.key is empty",), {}),
 ]
 
@@ -147,7 +147,9 @@ def test_reports_arrive_byte_by_byte(pipe: tuple[int, int], report: Report) -> N
 def test_a_long_report_arrives_while_it_is_written(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     hosts = 5000
-    report = Ready((SHOWN,) * hosts, {f"/etc/pad19/{number}": (1, 2, 3, 4) for number in range(hosts)})
+    report = Ready(
+        (SHOWN,) * hosts, {f"/etc/pad19/{number}": (1, 2, 3, 4, 33188, 0, 0) for number in range(hosts)}
+    )
     thread = threading.Thread(target=send, args=(writer, report))
     thread.start()
     reports = ReportReader(reader)

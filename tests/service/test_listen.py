@@ -65,3 +65,24 @@ ADDRESSES = [
 @pytest.mark.parametrize(("text", "addresses"), ADDRESSES)
 def test_addresses_to_bind(text: str, addresses: tuple[str, ...]) -> None:
     assert Listen.parse(text).addresses == addresses
+
+
+CLASHES = [
+    ("127.0.0.1:1", "127.0.0.1:1", True),
+    ("127.0.0.1:1", "127.0.0.1:2", False),
+    ("127.0.0.1:1", "127.0.0.2:1", False),
+    ("127.0.0.1:1", "0.0.0.0:1", True),
+    ("127.0.0.1:1", "[::]:1", False),  # sockets for IPv6 are for nothing else
+    ("localhost:1", "[::1]:1", True),
+    ("localhost:1", ":1", True),
+    ("localhost:0", "localhost:0", False),
+    ("unix:/a", "unix:/a", True),
+    ("unix:/a", "unix:/b", False),
+    ("unix:/a", ":1", False),
+]
+
+
+@pytest.mark.parametrize(("one", "another", "expected"), CLASHES)
+def test_clashes(one: str, another: str, expected: bool) -> None:
+    first, second = Listen.parse(one), Listen.parse(another)
+    assert (first.clashes(second), second.clashes(first)) == (expected, expected)

@@ -1,12 +1,14 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pad19.service import messages
 from pad19.service.messages import MAX_WRITE, Output
 
 SCRIPT = """
@@ -78,19 +80,44 @@ def read(reader: int, size: int = 1 << 20) -> str:
     return os.read(reader, size).decode()
 
 
-def test_what_nobody_reads_is_lost_and_counted(pipe: tuple[int, int]) -> None:
+def test_what_is_not_read_at_once_waits(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     output = Output(writer)
     output.write("one")
     fill(writer)
-    for number in (1, 2):
-        output.write("two")
-        assert output.lost == number
+    for text in ("two", "three"):
+        output.write(text)
     assert read(reader).strip("x") == "one\n"
-    output.write("three")
-    assert read(reader) == "pad19: 2 messages lost, since nobody read standard error\nthree\n"
+    output.finish()
+    output.write("four")
+    assert read(reader) == "two\nthree\nfour\n"
     assert output.lost == 0
     assert os.get_blocking(writer)  # for all others who have it
+
+
+def test_what_is_too_much_is_lost_and_counted(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MAX_WAITING", len("two\n"))
+    reader, writer = pipe
+    output = Output(writer)
+    fill(writer)
+    output.write("two")
+    for number in (1, 2):
+        output.write("3")  # which would have room once "two" is out, but would seem to come right behind it
+        assert output.lost == number
+    assert set(read(reader)) == {"x"}
+    output.finish()
+    assert output.lost == 0
+    output.write("four")
+    assert read(reader) == "two\npad19: 2 messages lost, since nobody read standard error\nfour\n"
+
+
+def test_a_message_that_is_longer_than_all_that_may_wait(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MAX_WAITING", 1)
+    reader, writer = pipe
+    Output(writer).write("one")
+    assert read(reader) == "one\n"
 
 
 def test_a_torn_line_gets_an_end(pipe: tuple[int, int]) -> None:
@@ -99,9 +126,16 @@ def test_a_torn_line_gets_an_end(pipe: tuple[int, int]) -> None:
     fill(writer)
     assert len(read(reader, MAX_WRITE)) == MAX_WRITE  # so there is room for as much
     output.write("y" * (MAX_WRITE + 1))
-    assert read(reader).lstrip("x") == "y" * MAX_WRITE
-    output.write("whole")
-    assert read(reader) == "\npad19: 1 message lost, since nobody read standard error\nwhole\n"
+    os.close(reader)
+    output.finish()
+    assert output.lost == 1
+    reopened = os.open(f"/proc/self/fd/{writer}", os.O_RDONLY | os.O_NONBLOCK)  # what is in it is still there
+    try:
+        assert read(reopened).lstrip("x") == "y" * MAX_WRITE
+        output.write("whole")
+        assert read(reopened) == "\npad19: 1 message lost, since nobody read standard error\nwhole\n"
+    finally:
+        os.close(reopened)
 
 
 def test_a_long_message_is_written_as_it_is_read(pipe: tuple[int, int]) -> None:
@@ -116,8 +150,86 @@ def test_a_reader_that_is_gone(pipe: tuple[int, int]) -> None:
     before = Output(writer)
     os.close(reader)
     for output in (before, Output(writer)):
+        for number in (1, 2):
+            output.write("one")
+            assert output.lost == number
+
+
+def test_a_reader_that_goes_while_messages_wait(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    output = Output(writer)
+    fill(writer)
+    for _ in range(3):
         output.write("one")
-        assert output.lost == 1
+    os.close(reader)
+    output.finish()
+    assert output.lost == 3
+    assert "messages" not in {thread.name for thread in threading.enumerate()}  # nobody goes on trying
+
+
+def test_a_machine_that_has_no_thread_left(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    reader, writer = pipe
+    output = Output(writer)
+    fill(writer)
+    output.write("one")
+    assert set(read(reader)) == {"x"}
+    output.finish()
+    output.write("two")
+    assert read(reader) == "one\ntwo\n"
+
+
+def test_many_threads_and_a_slow_reader(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    output = Output(writer)
+
+    def write(name: str) -> None:
+        for number in range(200):
+            output.write(f"{name} {number} {'z' * 500}")
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    received = ""
+    os.set_blocking(reader, True)
+    while received.count("\n") < 600:
+        received += read(reader, 1000)
+    lines = received.splitlines()
+    for name in "abc":
+        assert [line for line in lines if line[0] == name] == [
+            f"{name} {number} {'z' * 500}" for number in range(200)
+        ]
+
+
+LAST = """
+import logging, sys
+from pad19.service import messages
+messages.set_up()
+for number in range(300):
+    logging.warning("%d %s", number, "z" * 1000)
+if sys.argv[1:]:
+    messages.complain("wrong")
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["complain"]])
+def test_the_last_messages_of_a_process(arguments: list[str]) -> None:
+    command = [sys.executable, "-c", LAST, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        lines = process.stderr.read().splitlines()
+    assert lines[:300] == [f"pad19: {number} {'z' * 1000}" for number in range(300)]  # more than a pipe holds
+    assert lines[300:] == ["pad19: wrong"] * len(arguments)
+
+
+def test_a_process_does_not_stay_for_a_reader_that_does_not_read(pipe: tuple[int, int]) -> None:
+    _, writer = pipe
+    assert subprocess.run([sys.executable, "-c", LAST], stderr=writer, timeout=15, check=True).returncode == 0
 
 
 def test_a_file(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pad19.service.metrics import MAX_CLIENTS, MetricsServer
 from pad19.service.scoreboard import Scoreboard, size
 from pad19.service.sockets import Unavailable
 from pad19.service.status import Certificate, Snapshot
+from support.descriptors import no_descriptors
 
 SNAPSHOT = Snapshot(
     version="0.1.0",
@@ -259,6 +260,16 @@ def test_too_many_clients() -> None:
         assert is_answered_at_last(address)  # now that there are places again
 
 
+def test_a_client_that_there_is_no_descriptor_for() -> None:
+    with running() as address, socket.socket() as client:
+        assert get(address)[0] == 200  # so the loop runs
+        client.settimeout(PATIENCE)
+        with no_descriptors():
+            client.connect((address.host, address.port))
+            assert client.recv(1) == b""  # and does not keep the loop busy
+        assert get(address)[0] == 200
+
+
 def test_stopping_waits_for_nobody() -> None:
     server = MetricsServer(LOCAL, snapshot)
     server.start()
@@ -281,6 +292,52 @@ def test_one_that_was_never_started() -> None:
     server.stop()
     with pytest.raises(ConnectionRefusedError):
         connect(address)
+
+
+# One after the other
+
+MOVES = [  # hosts of the one and the next
+    ("localhost", "127.0.0.1"),
+    ("127.0.0.1", "localhost"),
+    ("127.0.0.1", "127.0.0.2"),
+    ("127.0.0.1", ""),
+    ("", "127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), MOVES)
+def test_the_next_one_is_there_before_the_first_one_goes(old: str, new: str) -> None:
+    first = MetricsServer(Listen(host=old), snapshot)
+    port = first.addresses[0].port
+    given_up = MetricsServer(Listen(host=new, port=port), snapshot, first)
+    given_up.stop()
+    first.start()
+    place = Listen(host=first.addresses[-1].host, port=port)
+    assert get(place)[0] == 200  # it has lost nothing by that
+    second = MetricsServer(Listen(host=new, port=port), snapshot, first)
+    with pytest.raises(Unavailable):  # nobody else gets in between
+        MetricsServer(Listen(host=new, port=port), snapshot)
+    first.stop()
+    second.start()
+    assert [get(address)[0] for address in second.addresses] == [200] * len(second.addresses)
+    assert {address.port for address in second.addresses} == {port}
+    with pytest.raises(Unavailable):
+        MetricsServer(Listen(host=new, port=port), snapshot)
+    second.stop()
+    with pytest.raises(ConnectionRefusedError):
+        connect(second.addresses[-1])
+
+
+def test_who_comes_in_between_waits() -> None:
+    first = MetricsServer(LOCAL, snapshot)
+    [address] = first.addresses
+    second = MetricsServer(address, snapshot, first)
+    first.stop()
+    with connect(address) as early:
+        early.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        second.start()
+        assert b" 200 OK\r\n" in read_all(early)
+    second.stop()
 
 
 # What cannot be

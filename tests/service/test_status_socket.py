@@ -6,7 +6,9 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ import pytest
 
 from pad19.service import status_socket
 from pad19.service.status_socket import MAX_CLIENTS, NotRunning, StatusSocket, ask, open_socket, subjects
+from support.descriptors import no_descriptors
 from support.status import Loop
-from support.users import unprivileged
+from support.users import NOBODY, unprivileged
 
 TEXT = "all is well\n"
 
@@ -29,6 +32,8 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(status_socket, "SYSTEM_FOLDER", tmp_path / "run")
+    monkeypatch.setattr(status_socket, "USERS_FOLDER", tmp_path / "users")
+    monkeypatch.setattr(status_socket, "TEMPORARY_FOLDERS", (str(tmp_path / "var"),))
     monkeypatch.setattr(status_socket, "PATIENCE", 5.0)
     return tmp_path
 
@@ -138,6 +143,17 @@ def test_too_many_that_do_not_read(server: StatusSocket, places: Path) -> None:
 def test_who_left_before_being_taken(server: StatusSocket, places: Path) -> None:
     connect(places).close()
     server.answer(lambda: TEXT)
+    assert not is_ready(server)
+
+
+def test_who_asks_when_no_descriptor_is_left(server: StatusSocket, places: Path) -> None:
+    [name] = sockets(places)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(5)
+        with no_descriptors():
+            client.connect(str(places / name))
+            server.answer(lambda: pytest.fail("it cannot be told"))
+            assert client.recv(1) == b""
     assert not is_ready(server)
 
 
@@ -335,11 +351,126 @@ def test_a_service_is_found_from_a_shell(
     server.close()
 
 
-def test_nothing_runs(subject: Path) -> None:
-    message = f"no pad19 runs for {subject}: name the DIR or the --config that it has"
+@pytest.mark.parametrize("user", [0, 1000])
+def test_nothing_runs(subject: Path, user: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
     with pytest.raises(NotRunning) as caught:
         ask((subject, subject.parent))
-    assert str(caught.value) == message
+    assert (
+        str(caught.value)
+        == {
+            0: f"no pad19 runs for {subject}: name the DIR or the --config that it has",
+            1000: f"no pad19 that you may ask runs for {subject}: name the DIR or the --config that it has, "
+            "or ask as the user who runs it",
+        }[user]
+    )
+
+
+# Root asks
+
+
+@pytest.fixture
+def theirs(places: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that an ordinary user's servers take, made; root asks."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may ask everybody")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    return own(places / f"tmp/pad19-{NOBODY}")
+
+
+def own(folder: Path) -> Path:
+    folder.mkdir(parents=True, mode=0o700)
+    os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
+@contextmanager
+def telling(folder: Path, subject: Path, user: int = NOBODY) -> Iterator[Path]:
+    """A server of a user tells, whose socket is in a folder. Yields its path."""
+    path = folder / f"{hashlib.sha256(os.fsencode(subject)).hexdigest()[:16]}.sock"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        os.seteuid(user)
+        try:
+            sock.listen()  # whoever does that is the one who is there
+        finally:
+            os.seteuid(0)
+        thread = threading.Thread(target=tell_once, args=(sock,))
+        thread.start()
+        yield path
+        sock.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def tell_once(sock: socket.socket) -> None:
+    with suppress(OSError), sock.accept()[0] as client:
+        client.sendall(TEXT.encode())
+
+
+@pytest.mark.parametrize("place", ["tmp/pad19-{}", "var/pad19-{}", "users/{}/pad19"])
+def test_root_finds_servers_of_others(place: str, theirs: Path, places: Path, subject: Path) -> None:
+    folder = places / place.format(NOBODY)
+    if folder != theirs:
+        own(folder)
+    owners: list[int] = []
+    with telling(folder, subject):
+        assert ask((subject,), owners.append) == TEXT
+    assert owners == [NOBODY]
+
+
+def open_to_others(folder: Path) -> None:
+    folder.chmod(0o750)
+
+
+def of_another(folder: Path) -> None:
+    os.chown(folder, 1, 1)
+
+
+def under_another_name(folder: Path) -> None:
+    folder.rename(folder.with_name("pad19-1"))
+
+
+def without_a_number(folder: Path) -> None:
+    folder.rename(folder.with_name("pad19-x"))
+
+
+def link(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to("elsewhere")
+    os.chown(folder, NOBODY, NOBODY, follow_symlinks=False)
+
+
+@pytest.mark.parametrize("make", [open_to_others, of_another, under_another_name, without_a_number, link])
+def test_root_is_not_led_astray(make: Callable[[Path], None], theirs: Path, subject: Path) -> None:
+    with telling(theirs, subject):
+        make(theirs)
+        with pytest.raises(NotRunning, match="no pad19 runs"):
+            ask((subject,))
+
+
+def test_nor_by_a_link_to_somebody_elses_socket(theirs: Path, places: Path, subject: Path) -> None:
+    with telling(places, subject, user=0) as path:
+        (theirs / path.name).symlink_to(path)
+        with pytest.raises(NotRunning, match="no pad19 runs"):
+            ask((subject,))
+
+
+def test_who_tells_for_ever_is_not_listened_to_for_ever(
+    theirs: Path, subject: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_socket, "PATIENCE", 0.2)
+    stop = threading.Event()
+
+    def tell(sock: socket.socket) -> None:
+        with suppress(OSError), sock.accept()[0] as client:
+            while not stop.wait(0.05):
+                client.sendall(b"x")
+
+    monkeypatch.setattr(sys.modules[__name__], "tell_once", tell)
+    with telling(theirs, subject):
+        with pytest.raises(NotRunning, match="did not answer"):
+            ask((subject,))
+        stop.set()
 
 
 def test_a_server_that_hangs(server: StatusSocket, subject: Path, monkeypatch: pytest.MonkeyPatch) -> None:

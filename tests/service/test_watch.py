@@ -10,14 +10,14 @@ import pytest
 
 from pad19.service.watch import Watcher
 
-QUIET = 50  # milliseconds
+STEP = 50  # milliseconds
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
 SILENCE = 0.5  # seconds in which what must not happen would have happened
 
 
 @pytest.fixture
 def watcher() -> Iterator[Watcher]:
-    watcher = Watcher(quiet=QUIET)
+    watcher = Watcher(step=STEP)
     yield watcher
     watcher.look_at((), ())
     watcher.clear()
@@ -134,6 +134,35 @@ def test_a_folder_behind_a_link(tmp_path: Path, watcher: Watcher) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     look(watcher, [tmp_path / "link/a.toml"], [], tmp_path / "real/a.toml")
+
+
+def replace_folder(folder: Path) -> None:
+    """Another folder of that name, for sure with another inode."""
+    folder.rename(folder.with_name("old"))
+    folder.mkdir()
+
+
+def test_a_folder_that_was_replaced(tmp_path: Path, watcher: Watcher) -> None:
+    folder = tmp_path / "routes"
+    folder.mkdir()
+    look(watcher, [], [tmp_path, folder], folder / "a.py")
+    replace_folder(folder)
+    assert tells(watcher, PATIENCE)
+    look(watcher, [], [tmp_path, folder], folder / "a.py")
+
+
+def test_a_folder_that_is_replaced_is_news(tmp_path: Path, watcher: Watcher) -> None:
+    file, folder = tmp_path / "pad19.toml", tmp_path / "routes"
+    folder.mkdir()
+    look(watcher, [file], [folder], folder / "a.py")
+    replace_folder(folder)
+    assert tells(watcher, PATIENCE)
+
+
+def test_looking_again_at_the_same_begins_nothing_anew(tmp_path: Path, watcher: Watcher) -> None:
+    look(watcher, [tmp_path / "a"], [tmp_path], tmp_path / "a")
+    watcher.look_at([os.fspath(tmp_path / "a")], [os.fspath(tmp_path)])
+    assert not tells(watcher, 2 * SILENCE)
 
 
 def test_it_looks_elsewhere(tmp_path: Path, watcher: Watcher) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pad19.cli import CONTEXT
+from pad19.cli.options import PATH, Mistake
 from pad19.protocol.uri import display_host
 from pad19.service.environment import expand
 from pad19.service.user_data import NoHomeFolder, user_data
@@ -27,7 +28,7 @@ MAX_CERTIFICATE = 1024 * 1024  # bytes
 
 _certs = click.option(
     "--certs",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="The folder of the certificates; otherwise the one that pad19.toml here names, or your own.",
 )
@@ -49,21 +50,21 @@ def show(hosts: tuple[str, ...], certs: Path | None) -> None:
 
     A FILE may have anybody's certificate (PEM), also one of a visitor.
     """
-    from pad19.tls.certificate import files, hosts_in, load, visitors_in
+    from pad19.tls.certificate import command, files, hosts_in, load, visitors_in
 
     if hosts and all(map(_is_file, hosts)):  # no folder is needed
         _for_each(hosts, _describe_file)
         return
-    folder = certs or _default_folder()
+    folder = _folder(certs)
     with _one_sentence():
         found = hosts or [*hosts_in(folder), *map(str, visitors_in(folder))]
     if not found:
-        click.echo(f"There are no certificates in {folder}; `pad19 cert new HOST` makes one.")
+        click.echo(f"There are no certificates in {folder}; `{command('new', 'HOST', certs)}` makes one.")
 
     def describe(name: str) -> str:
         if _is_file(name):
             return _describe_file(name)
-        return _describe(name, load(*files(name, folder), host=name))
+        return _describe(name, load(*files(name, folder), host=name, usual=certs is None))
 
     _for_each(found, describe)
 
@@ -83,8 +84,8 @@ def new(hosts: tuple[str, ...], certs: Path | None, years: int, client: str | No
             raise click.UsageError("Name the hosts, or a visitor with --client.")
         if out is not None:
             raise click.UsageError("--out goes with --client; for hosts, --certs names the folder.")
-        folder = certs or _default_folder()
-        _for_each(hosts, lambda host: _describe(host, make(host, folder, years=years)))
+        folder, usual = _folder(certs), certs is None
+        _for_each(hosts, lambda host: _describe(host, make(host, folder, years=years, usual=usual)))
         return
     if hosts or certs:
         raise click.UsageError("--client goes with neither hosts nor --certs.")
@@ -112,13 +113,13 @@ def renew(hosts: tuple[str, ...], certs: Path | None, years: int, force: bool) -
     """
     from pad19.tls.making import renew as renew_one
 
-    folder = certs or _default_folder()
+    folder, usual = _folder(certs), certs is None
     _for_each(
         hosts,
-        lambda host: _describe(host, renew_one(host, folder, years=years, force=force)),
+        lambda host: _describe(host, renew_one(host, folder, years=years, force=force, usual=usual)),
         "The key is the same: clients that remember the key notice nothing, and those that remember\n"
         "the certificate will ask their users whether to trust the new one.\n"
-        "A server that is running shows the old one until it is restarted.",
+        "A server that is running notices by itself; where server.watch is false, send it SIGHUP.",
     )
 
 
@@ -161,7 +162,9 @@ def _describe_file(name: str) -> str:
         with open(name, "rb") as file:
             found = identify_pem(file.read(MAX_CERTIFICATE))
     except OSError as error:
-        raise click.ClickException(f"{_printable(name)} cannot be read ({error.strerror})") from error
+        raise click.ClickException(
+            f"{_printable(name)} cannot be read ({error.strerror}); mend that, or name another file"
+        ) from error
     except ValueError as error:
         raise click.ClickException(f"{_printable(name)} has {error}") from error
     lines = _described(found)
@@ -202,6 +205,14 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def _folder(certs: Path | None) -> Path:
+    """The one that was given, or the default one."""
+    folder = certs or _default_folder()
+    if os.path.isfile(folder):  # noqa: PTH113 - Path.is_file() raises where it may not look
+        raise Mistake(f"{folder} is a file where a folder belongs; name one with --certs.")
+    return folder
+
+
 def _default_folder() -> Path:
     """The folder that pad19.toml here names as ``server.certs``; without such a file, this user's own.
 
@@ -213,22 +224,18 @@ def _default_folder() -> Path:
     except FileNotFoundError:
         return _own_folder()
     except (OSError, ValueError) as error:
-        raise _ConfigurationError(f"{file} cannot be read: {error}; mend it, or give --certs.") from error
+        raise Mistake(f"{file} cannot be read: {error}; mend it, or give --certs.") from error
     certs = server.get("certs", "certs") if isinstance(server, dict) else None
     if not isinstance(certs, str) or not certs:
-        raise _ConfigurationError(f"{file}: server.certs names no folder; mend it, or give --certs.")
+        raise Mistake(f"{file}: server.certs names no folder; mend it, or give --certs.")
     try:
         return file.parent / expand(certs, os.environ)
     except ValueError as error:
-        raise _ConfigurationError(f"{file}: server.certs {error}; mend it, or give --certs.") from error
+        raise Mistake(f"{file}: server.certs {error}; mend it, or give --certs.") from error
 
 
 def _own_folder() -> Path:
     try:
         return user_data() / "certs"
     except NoHomeFolder as error:
-        raise _ConfigurationError("You have no home folder; give --certs.") from error
-
-
-class _ConfigurationError(click.ClickException):
-    exit_code = 2
+        raise Mistake("You have no home folder; give --certs.") from error

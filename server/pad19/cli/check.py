@@ -3,6 +3,8 @@
 import logging
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
 def check(folder: Path, **arguments: Any) -> None:
     """Check the capsule in DIR (default: this folder), and change nothing.
 
-    Exit status: 0 if all is well, 1 if pages or certificates have problems, 2 if nothing could be served.
+    Exit status: 0 if all is well, 1 if something is not as it should be, 2 if the configuration is wrong.
     """
     # Handlers log what is found here anyway.
     logging.getLogger("pad19").addHandler(logging.NullHandler())
@@ -58,12 +60,14 @@ def check(folder: Path, **arguments: Any) -> None:
     from pad19.service.handlers import rehearse
 
     ready = trio.run(check_machine, config)
-    handlers, broken = rehearse(config)
+    with _listening() as told:
+        handlers, broken = rehearse(config)
     ready.problems += broken
+    ready.warnings += dict.fromkeys(told)
     for problem in ready.problems:
         click.echo(f"pad19: {problem}", err=True)
     for warning in ready.warnings:
-        click.echo(f"warning: {warning}")
+        click.echo(f"warning: {_printable(warning)}")
     for note in ready.notes:
         click.echo(f"note: {note}")
     report = trio.run(check_content, config, handlers)
@@ -71,7 +75,24 @@ def check(folder: Path, **arguments: Any) -> None:
     problems = sum(not finding.is_note for finding in report.findings)
     found = problems + len(ready.problems) + len(ready.warnings)
     click.echo(f"{_count(report.files, 'file')}, {_count(report.links, 'link')}: {_count(found, 'problem')}")
-    sys.exit(2 if ready.problems else 1 if found else 0)
+    sys.exit(1 if found else 0)
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What would be told on standard error meanwhile, by a server that starts."""
+    told: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    logger, listener = logging.getLogger("pad19"), Listener(logging.WARNING)
+    logger.addHandler(listener)
+    try:
+        yield told
+    finally:
+        logger.removeHandler(listener)
 
 
 def _tell(findings: "list[Finding]") -> None:

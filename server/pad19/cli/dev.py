@@ -16,7 +16,7 @@ from pad19.service.config import Config, ConfigError, Log
 from pad19.service.config_load import resolve
 from pad19.service.listen import Listen
 from pad19.service.sockets import Unavailable
-from pad19.service.supervisor import Supervisor
+from pad19.service.supervisor import supervise
 
 
 @click.command(context_settings=CONTEXT)
@@ -29,7 +29,7 @@ def dev(folder: Path, **arguments: Any) -> None:
     """
     messages.set_up()
     try:
-        Supervisor(partial(_resolve, folder, **arguments), is_development=True).run()
+        supervise(partial(_resolve, folder, **arguments), is_development=True)
     except ConfigError as error:
         for problem in error.problems:
             messages.complain(problem)

@@ -59,5 +59,7 @@ def _open(held: ExitStack, name: str) -> tuple[IO[bytes], int]:
         copy.seek(0)
     except OSError as error:
         shown = "standard input" if name == "-" else name
-        raise click.ClickException(f"{shown} cannot be read ({error.strerror})") from error
+        raise click.ClickException(
+            f"{shown} cannot be read ({error.strerror}); mend that, or name another file"
+        ) from error
     return copy, size

@@ -13,7 +13,7 @@ from pad19.service import messages
 from pad19.service.config import ConfigError
 from pad19.service.config_load import resolve
 from pad19.service.sockets import Unavailable
-from pad19.service.supervisor import Supervisor
+from pad19.service.supervisor import supervise
 
 
 @click.command(context_settings=CONTEXT)
@@ -25,7 +25,7 @@ def serve(folder: Path, **arguments: Any) -> None:
     """
     messages.set_up()
     try:
-        Supervisor(partial(resolve, folder, **arguments)).run()
+        supervise(partial(resolve, folder, **arguments))
     except ConfigError as error:
         for problem in error.problems:
             messages.complain(problem)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pad19.cli.options import PATH, Mistake
 from pad19.protocol.uri import URI, InvalidURI, parse
 
 if TYPE_CHECKING:
@@ -15,17 +16,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _IDENTITY = [
     click.option(
         "--cert",
-        type=_FILE,
+        type=PATH,
         metavar="FILE",
         help="A client certificate (PEM), for the URL's own host and port only.",
     ),
     click.option(
         "--key",
-        type=_FILE,
+        type=PATH,
         metavar="FILE",
         help="Its key; without this, the key is in the same file, or beside it with the ending .key.",
     ),
@@ -47,7 +47,7 @@ _CONNECTION = [
     click.option("--trust", is_flag=True, help="Accept a changed public key of the server, and remember it."),
     click.option(
         "--known-hosts",
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="FILE",
         help="Where the public keys of servers are remembered, in place of your own file.",
     ),
@@ -72,6 +72,7 @@ class Flags:
 
         Raises:
             click.UsageError: They are wrong.
+            Mistake: The certificate is.
         """
         if self.key is not None and self.cert is None:
             raise click.UsageError("--key goes with --cert.")
@@ -89,7 +90,7 @@ class Flags:
             credentials = load(self.cert, self.key or _key_of(self.cert)) if self.cert is not None else None
             path = self.known_hosts or default_path()
         except CertificateError as error:
-            raise click.BadParameter(f"{error}.", param_hint="--cert") from error
+            raise Mistake(f"--cert: {error}") from error
         except KnownHostsError as error:
             raise click.UsageError(f"{error}.") from error
         return Visit(

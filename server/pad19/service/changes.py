@@ -43,12 +43,17 @@ class Changes:
         self._known = {path: self._known.get(path) for path in paths} | files
         self._watch()
 
-    def are_there(self) -> bool:
-        """Whether it is worth reading again."""
+    def knows(self, config: Config) -> bool:
+        """Whether changes of its files are noticed."""
+        return sources(config)[0] <= self._known.keys()
+
+    def news(self) -> Signatures | None:
+        """All files as they are now; None if it is not worth reading them again."""
         if self._config is None or not self.matter:
-            return False
+            return None
         paths, _ = sources(self._config)
-        return signatures(paths | self._known.keys()) != self._known
+        found = signatures(paths | self._known.keys())
+        return None if found == self._known else found
 
     def _watch(self) -> None:
         if self._config is None or not self.matter:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pad19.content import sidecar
-from pad19.content.files import Absent, open_file
+from pad19.content.files import Absent, Unreadable, open_file
 from pad19.content.listing import SIDECAR
 from pad19.content.static import WELL_KNOWN
 from pad19.protocol.request import MAX_URI
@@ -99,6 +99,9 @@ def _check_sidecar(root: str, relative: str) -> Iterator[Finding]:
     path = os.path.join(root, relative)
     try:
         content = open_file(root, relative).read(sidecar.MAX_TEXT + 1)
+    except Unreadable:
+        yield Finding(path, 0, "the file cannot be read by this user, so its folder is answered with 40")
+        return
     except Absent as error:
         yield Finding(path, 0, f"it is ignored: {error}")
         return

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import NoReturn
 
 import trio
 from msgspec.structs import replace
@@ -15,13 +17,14 @@ from pad19.tls.context import client_context
 from .config import Config, ConfigError, Forwarder
 from .config_capsule import Capsule
 from .config_read import shown_path
+from .folders import folder_problem, is_writable
 from .hosts import default_host
 from .listen import Listen
-from .sockets import bind
+from .sockets import Unavailable, bind
+from .uploads import state_problem
 from .worker import shares_default
 
 PATIENCE = 3.0  # seconds for whoever listens where we would: it may be ourselves
-_EFFECTIVE = os.access in os.supports_effective_ids
 
 
 @dataclass(slots=True)
@@ -37,16 +40,23 @@ async def check_machine(config: Config) -> Readiness:
     """Look at everything that `pad19 serve` would open, load or make."""
     ready = Readiness()
     credentials = await trio.to_thread.run_sync(_check_certificates, config, ready)
+    if problem := state_problem(config):
+        ready.problems.append(problem)
     fingerprints = {entry.fingerprint for entry in credentials.values()}
     host = next(iter(credentials), "localhost").replace("*.", "www.", 1)
+    runs = False
     for part, addresses in _parts(config):
         problems = await trio.to_thread.run_sync(_bind_problems, part)
         if problems and await _is_ours(addresses, host, fingerprints):
+            runs = True
             places = ", ".join(map(str, addresses))
             ready.notes.append(f"pad19 runs already, on {places}, with one of these certificates")
         else:
             ready.problems += problems
+    if config.metrics:
+        ready.problems += await trio.to_thread.run_sync(_metrics_problems, config.metrics.listen, runs)
     sockets = [*config.addresses, *(forwarder.listen for forwarder in config.forwarders)]
+    sockets += [config.metrics.listen] if config.metrics else []
     for listen in sockets:
         if listen.path and (problem := _unix_problem(listen.path)):
             ready.problems.append(f'"{listen}" cannot be listened on: {problem}')
@@ -69,7 +79,7 @@ def _check_certificates(config: Config, ready: Readiness) -> dict[str, Credentia
                 paths = _paths(capsule, host, config)
                 if paths is None:
                     ready.notes.append(f"a certificate for {host} will be made at the first start")
-                    if problem := _folder_problem(config.server.certs):
+                    if problem := folder_problem(config.server.certs):
                         problems[f"server.certs is {shown_path(config.server.certs)}, but {problem}"] = None
                     continue
                 found[host] = load(*paths, host=host, elsewhere=capsule.certificate is not None)
@@ -132,10 +142,44 @@ async def _is_ours(addresses: tuple[Listen, ...], host: str, fingerprints: set[s
     return False
 
 
+def _metrics_problems(listen: Listen, runs: bool) -> tuple[str, ...]:
+    """``runs``: pad19 does already, and so may be the one that has the address."""
+    from .metrics import MetricsServer  # which few have
+
+    # What has a path is looked at like all others, and not made.
+    probe = Listen(host="localhost") if listen.path else listen
+    try:
+        MetricsServer(probe, _nothing_to_tell).stop()
+    except Unavailable as error:
+        return () if runs and _tells_metrics(listen) else error.problems
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def _nothing_to_tell() -> NoReturn:
+    raise AssertionError("it was not started, so nobody can ask")
+
+
+def _tells_metrics(listen: Listen) -> bool:
+    """Whether pad19 answers there."""
+    for address in listen.addresses:
+        connection = HTTPConnection(address, listen.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", "/")
+            if (connection.getresponse().getheader("Server") or "").partition(" ")[0] == "pad19":
+                return True
+        except (OSError, HTTPException):
+            continue
+        finally:
+            connection.close()
+    return False
+
+
 def _unix_problem(path: Path) -> str | None:
     if os.path.lexists(path) and not path.is_socket():
         return "a file is in its place; move that away, or choose another path"
-    if not path.parent.is_dir() or not _is_writable(path.parent):
+    if not path.parent.is_dir() or not is_writable(path.parent):
         return "the folder must exist and be writable for pad19"
     return None
 
@@ -145,23 +189,7 @@ def _file_problem(path: Path) -> str | None:
     if path.is_dir():
         return "that is a folder: name a file"
     if path.exists():
-        return None if _is_writable(path) else "it cannot be written: mend that, or name another"
+        return None if is_writable(path) else "it cannot be written: mend that, or name another"
     if not path.parent.is_dir():
         return "its folder does not exist: create that, or name another"
-    return None if _is_writable(path.parent) else "its folder cannot be written: mend that, or name another"
-
-
-def _folder_problem(path: Path) -> str | None:
-    """Why nothing can be made in a folder, which may itself have to be made."""
-    existing = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
-    if not existing.is_dir():
-        return f"{shown_path(existing)} is no folder: name another"
-    return (
-        None
-        if _is_writable(existing)
-        else f"{shown_path(existing)} cannot be written: mend that, or name another"
-    )
-
-
-def _is_writable(path: Path) -> bool:
-    return os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=_EFFECTIVE)
+    return None if is_writable(path.parent) else "its folder cannot be written: mend that, or name another"

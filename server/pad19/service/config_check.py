@@ -14,6 +14,7 @@ from .config_capsule import Capsule
 from .config_paths import Problem, check_paths
 from .config_read import shown, shown_path
 from .config_values import Token, Who
+from .listen import Listen
 
 
 def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
@@ -27,7 +28,8 @@ def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
     yield from _hosts(config, names)
     for number, capsule in enumerate(config.capsules, 1):
         key = f"capsule[{number}]"
-        if reason := _no_folder(capsule.content):
+        # To find a page in a folder, it takes no right to read the folder.
+        if reason := _no_folder(capsule.content, is_read=capsule.listing or capsule.titan is not None):
             yield f"{key}.content", f"is {shown_path(capsule.content)}, but {reason}"
         if capsule.certificate and capsule.key:
             for name, path in (("certificate", capsule.certificate), ("key", capsule.key)):
@@ -79,19 +81,17 @@ def _programs(key: str, capsule: Capsule) -> Iterator[Problem]:
 
 
 def _listen(config: Config) -> Iterator[Problem]:
-    seen: set[tuple[object, int]] = set()
+    seen: list[Listen] = []
     asked = [(f"server.listen[{number}]", listen) for number, listen in enumerate(config.addresses, 1)]
     asked += [
         (f"forwarder[{number}].listen", entry.listen) for number, entry in enumerate(config.forwarders, 1)
     ]
     for key, listen in asked:
-        places: set[tuple[object, int]] = {(address, listen.port) for address in listen.addresses}
-        if listen.path:
-            places = {(listen.path, 0)}
-        # Port 0 is another port each time.
-        if places & seen and (listen.port or listen.path):
+        if any(map(listen.clashes, seen)):
             yield key, f"is {listen}, which is listened on already: remove it"
-        seen |= places
+        seen.append(listen)
+    if config.metrics and any(map(config.metrics.listen.clashes, seen)):
+        yield "metrics.listen", f"is {config.metrics.listen}, where the capsule is: choose another port"
 
 
 def _forwarders(config: Config) -> Iterator[Problem]:
@@ -182,7 +182,7 @@ def _whos(key: str, capsule: Capsule) -> Iterator[tuple[str, Who]]:
                 yield f"{key}.zone[{number}].{name}[{position}]", who
 
 
-def _no_folder(path: Path) -> str | None:
+def _no_folder(path: Path, *, is_read: bool = True) -> str | None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -193,7 +193,8 @@ def _no_folder(path: Path) -> str | None:
         return f"it cannot be looked at ({error.strerror}): mend that, or name another folder"
     if not stat.S_ISDIR(mode):
         return "that is a file: name a folder"
-    if not os.access(path, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+    rights = os.R_OK | os.X_OK if is_read else os.X_OK
+    if not os.access(path, rights, effective_ids=os.access in os.supports_effective_ids):
         return "it cannot be read by this user: allow that, or name another"
     return None
 

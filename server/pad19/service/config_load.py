@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec.structs import fields
 
+from . import bare_folder
 from .config import Config, ConfigError, Included, Includes, Sections
 from .config_capsule import Capsule
 from .config_check import check
@@ -101,7 +102,7 @@ def resolve(
     if certs is not None and not certs.name and not certs.is_absolute():
         raise ConfigError(("--certs is empty: name a folder",))
     path = config or folder / FILE_NAME
-    if not config and folder.is_file():
+    if not config and os.path.isfile(folder):  # noqa: PTH113 - Path.is_file() raises where it may not look
         raise ConfigError(
             (f"DIR is {shown_path(folder)}, but that is a file: name its folder, or give it with --config",)
         )
@@ -109,6 +110,8 @@ def resolve(
         main = _File(path, path.absolute().parent, _read(path))
     else:
         base = folder.absolute()
+        if problem := bare_folder.problem_of(base):
+            raise ConfigError((problem,))
         main = _File(None, base, {"capsule": [{"content": str(base)}]}, {"capsule[1].content": "DIR"})
         if certs is None:
             try:

@@ -1,12 +1,16 @@
-"""File descriptors: room for as many connections as are allowed, and the three that must not be missing."""
+"""File descriptors: room for as many connections as are allowed, and those that must not be missing."""
 
 import logging
 import os
 import resource
+import socket
+from contextlib import suppress
+from typing import BinaryIO
 
 LOGGER = logging.getLogger("pad19.service")
 
-BESIDES = 256  # descriptors for listening sockets, logs and the files that are being sent
+EACH = 2  # descriptors: its socket, and the file that is sent on it, or the server that is asked for it
+BESIDES = 256  # descriptors for listening sockets, logs and what takes more of them, such as programs
 
 
 def make_room(connections: int) -> None:
@@ -14,7 +18,7 @@ def make_room(connections: int) -> None:
 
     The usual soft limit, 1024, is there for programs that use select(2); trio uses epoll.
     """
-    wanted = connections + BESIDES
+    wanted = EACH * connections + BESIDES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
@@ -41,3 +45,29 @@ def occupy_standard() -> None:
         except OSError:
             # open(2): it gets the lowest number that is free, and those below are taken by now.
             os.set_inheritable(os.open(os.devnull, flags), True)
+
+
+class Spare:
+    """A descriptor that can be given up for another one."""
+
+    def __init__(self) -> None:
+        self._file = _nothing()
+
+    def turn_away(self, listener: socket.socket) -> None:
+        """Close a client that there is no descriptor for: while it waits, the owner's loop would not rest."""
+        self.close()
+        with suppress(OSError):
+            listener.accept()[0].close()
+        self._file = _nothing()
+
+    def close(self) -> None:
+        """Have none any more. Closing twice is fine."""
+        if self._file:
+            self._file.close()
+
+
+def _nothing() -> BinaryIO | None:
+    try:
+        return open(os.devnull, "rb")
+    except OSError:
+        return None

@@ -3,7 +3,8 @@
 Decides only; processes, clocks and sockets are its owner's. A generation serves one configuration.
 Its first worker, the pilot, starts alone: what it cannot load or make, nobody can, and the
 certificates that it makes are there for the others. When all are ready the generation before it
-drains. When one cannot be made ready, it ends as if it had never been.
+drains. When one cannot be made ready, it ends as if it had never been; so it does when another one is
+wanted in its place.
 
 A worker that dies is replaced at once, unless too many have died of late; one that gives no sign of
 life is killed, and then it has died.
@@ -30,6 +31,7 @@ START_TIMEOUT = 60.0  # seconds until a worker must be ready
 SILENCE = 10.0  # seconds without a sign of life; they come every second
 STOP_MARGIN = 5.0  # seconds that a stop takes beyond the grace period, at most: the last lines of the log
 LEAVE_TIMEOUT = 2.0  # seconds for the workers of an old generation to stop taking connections
+FAIR_START = 2.0  # seconds that a generation has to become ready, though another one is wanted already
 ABORT_MARGIN = 1.0  # seconds for the last words of a worker that is told to abort
 # So many deaths of a worker in so many seconds are bad luck; more are a pattern, and each waits longer.
 FREE_DEATHS = 5
@@ -70,6 +72,8 @@ class Generation(Generic[C]):
     config: Config
     sockets: tuple[Bound, ...]
     size: int  # workers
+    began: float
+    is_to_blame: bool = False  # a worker has said what is wrong with what it should serve
     workers: dict[int, Worker[C]] = field(default_factory=dict)  # by number; all but those that died
     restarts: dict[int, float] = field(default_factory=dict)  # number to time
     deaths: deque[float] = field(default_factory=deque)  # times
@@ -87,7 +91,7 @@ class Owner(Protocol[C]):
         """Nobody but its workers takes connections any more."""
 
     def abandoned(self, generation: Generation[C], problems: Sequence[str]) -> None:
-        """It will not serve. One sentence each."""
+        """It will not serve. One sentence each; none if another one is wanted in its place."""
 
 
 Start = Callable[[Generation[C], int, int], C]  # generation, number, slot; may raise OSError
@@ -107,6 +111,8 @@ class Fleet(Generic[C]):
         self.coming: Generation[C] | None = None
         self._leaving: set[Worker[C]] = set()  # of the one before, and still taking connections
         self._settled_by = math.inf
+        self._dropped: set[Worker[C]] = set()  # of one that will not serve: they may have its sockets still
+        self._fair_start = FAIR_START
         self.replaced = 0  # workers that died while they should have served
         self.stopping = False
 
@@ -117,8 +123,8 @@ class Fleet(Generic[C]):
 
     @property
     def is_changing(self) -> bool:
-        """Whether one generation takes over from another."""
-        return self.coming is not None or bool(self._leaving)
+        """Whether one generation takes over from another, or has failed to and is not gone yet."""
+        return self.coming is not None or bool(self._leaving) or bool(self._dropped)
 
     def has_room(self, size: int) -> bool:
         """Whether a generation of so many workers can begin, and each of the living be replaced."""
@@ -127,7 +133,7 @@ class Fleet(Generic[C]):
     def begin(self, config: Config, sockets: tuple[Bound, ...], size: int) -> None:
         """Start a generation; `Owner` is told what becomes of it."""
         self._count += 1
-        self.coming = Generation(self._count, config, sockets, size)
+        self.coming = Generation(self._count, config, sockets, size, self._clock())
         self._launch(self.coming, 0)
 
     def reported(self, worker: Worker[C], report: Report) -> None:
@@ -141,6 +147,7 @@ class Fleet(Generic[C]):
             case Failed(problems, files):
                 worker.problems = problems
                 worker.generation.files |= files
+                worker.generation.is_to_blame = True
             case Ready(certificates, files):
                 worker.generation.files |= files
                 self._ready(worker, certificates)
@@ -160,6 +167,16 @@ class Fleet(Generic[C]):
             for problem in problems:
                 LOGGER.error("%s", problem)
             self._replace(generation, worker.number)
+
+    def make_way(self) -> None:
+        """Another generation is wanted. The one that is coming ends, if it has had its time.
+
+        That is twice as long for each in a row, so that in a storm of wishes one of them comes to serve.
+        """
+        if not self.coming or not self.current or self._clock() < self.coming.began + self._fair_start:
+            return
+        self._fair_start *= 2
+        self._end_coming(())
 
     def tick(self) -> None:
         """Do what is due by now. To be called at least every second."""
@@ -216,6 +233,8 @@ class Fleet(Generic[C]):
         self.workers.append(worker)
 
     def _ready(self, worker: Worker[C], certificates: tuple[Shown, ...]) -> None:
+        if worker.state is State.DRAINING:  # it did not know yet, and may have connections
+            worker.deadline = self._clock() + worker.generation.config.limits.grace_s + STOP_MARGIN
         if worker.state is not State.STARTING:
             return
         worker.state = State.READY
@@ -232,6 +251,7 @@ class Fleet(Generic[C]):
 
     def _promote(self, generation: Generation[C]) -> None:
         before, self.current, self.coming = self.current, generation, None
+        self._fair_start = FAIR_START
         if before:
             before.restarts.clear()
             self._leaving = {worker for worker in before.workers.values() if worker.state is State.READY}
@@ -243,6 +263,7 @@ class Fleet(Generic[C]):
             self._settle()
 
     def _left(self, worker: Worker[C]) -> None:
+        self._dropped.discard(worker)
         if worker in self._leaving:
             self._leaving.remove(worker)
             if not self._leaving:
@@ -254,8 +275,13 @@ class Fleet(Generic[C]):
             self._owner.settled(self.current)
 
     def _abandon(self, problems: Sequence[str]) -> None:
+        self._fair_start = FAIR_START
+        self._end_coming(problems)
+
+    def _end_coming(self, problems: Sequence[str]) -> None:
         generation, self.coming = self.coming, None
         if generation:
+            self._dropped |= {*generation.workers.values()}
             for worker in generation.workers.values():
                 self._drain(worker)
             self._owner.abandoned(generation, problems)
@@ -264,10 +290,13 @@ class Fleet(Generic[C]):
         if worker.state is State.DRAINING:
             return
         now = self._clock()
-        grace = worker.generation.config.limits.grace_s
+        # One that was only starting has no connections to finish, and owed us no sign of life.
+        grace = worker.generation.config.limits.grace_s + STOP_MARGIN
+        worker.deadline = min(
+            worker.deadline, now + (STOP_MARGIN if worker.state is State.STARTING else grace)
+        )
         worker.state = State.DRAINING
-        worker.heard = now  # one that was only starting owed us nothing
-        worker.deadline = min(worker.deadline, now + grace + STOP_MARGIN)
+        worker.heard = now
         worker.child.drain()
 
     def _look_after(self, worker: Worker[C], now: float) -> None:

@@ -9,6 +9,7 @@ from msgspec import Struct
 MAX_PORT = 65535
 MAX_UNIX_PATH = 107  # bytes; sun_path in struct sockaddr_un is 108 with its NUL (unix(7))
 _PREFIX = "unix:"
+_ALL = {"::", "0.0.0.0"}  # noqa: S104 - not to listen, but to compare
 
 
 class Listen(Struct, frozen=True, kw_only=True):
@@ -58,10 +59,23 @@ class Listen(Struct, frozen=True, kw_only=True):
             return self.path == place.path
         return self.port == place.port and place.host in self.addresses
 
+    def clashes(self, other: "Listen") -> bool:
+        """Whether only one of the two can be listened on."""
+        if self.path or other.path:
+            return self.path == other.path
+        if self.port != other.port or not self.port:  # 0 is another port each time
+            return False
+        return any(_overlap(one, another) for one in self.addresses for another in other.addresses)
+
     def __str__(self) -> str:
         if self.path:
             return f"{_PREFIX}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _overlap(one: str, another: str) -> bool:
+    is_same_family = (":" in one) == (":" in another)
+    return one == another or (is_same_family and not _ALL.isdisjoint((one, another)))
 
 
 def _host(text: str) -> str:

@@ -1,16 +1,19 @@
 """Standard error: what an operator should know, in the form that its reader understands.
 
-Nobody here ever waits for that reader, who may be a stopped terminal, a stuck pager or a journal that
-is being restarted: a process that waits does not serve, and looks as if it hangs. What does not get
-out is lost and counted.
+Nobody here ever waits for that reader, who may be slow, or a stopped terminal, a stuck pager, a
+journal that is being restarted: a process that waits does not serve, and looks as if it hangs. What can
+be written at once is, so that nothing is missing after a crash. The rest is left to a thread, and what
+is too much for that is lost and counted.
 """
 
+import atexit
 import logging
 import os
 import select
 import stat
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
 from functools import cache
 
@@ -18,7 +21,8 @@ from . import systemd
 from .descriptors import occupy_standard
 
 STANDARD_ERROR = 2
-READER_TIMEOUT = 0.1  # seconds for a reader that is slower than we are; none while it is stuck
+MAX_WAITING = 1024 * 1024  # bytes of messages that wait for a slow reader; what comes on top is lost
+LAST_WORDS = 1.0  # seconds that those have before the process ends
 # So much is written whole or not at all (pipe(7)), also where several processes write.
 MAX_WRITE = select.PIPE_BUF
 
@@ -30,35 +34,91 @@ class Output:
         """``fd``: never closed."""
         self._fd = _without_waiting(fd)
         self._lock = threading.Lock()
+        # What is left of each text, and how many messages are lost with it.
+        self._waiting: deque[tuple[memoryview, int]] = deque()
+        self._size = 0  # bytes that wait
+        self._thread: threading.Thread | None = None  # writes while something waits
         self._torn = False  # the last line has no end
-        self.lost = 0  # messages, since the last one that got out
+        self.lost = 0  # messages behind those that wait
 
     def write(self, text: str) -> None:
-        """Write a message of one line or several, if that is possible now."""
+        """Take a message of one line or several. Never waits for its reader."""
         with self._lock:
-            if self.lost and self._put(_shown(_loss(self.lost), logging.WARNING)):
-                self.lost = 0
-            if self.lost or not self._put(text):
+            self._report()
+            size = len(data := _encoded(text))
+            if self.lost or (self._waiting and self._size + size > MAX_WAITING):
                 self.lost += 1
+            else:
+                self._add(data, 1)
+            if self._thread is None:  # else it would be overtaken
+                while self._waiting and self._is_writable(0) and self._put():
+                    pass
+                if self._waiting:
+                    self._start()
 
-    def _put(self, text: str) -> bool:
-        """Whether it got out, all of it."""
-        data = b"\n" * self._torn + text.encode("utf-8", "backslashreplace") + b"\n"
-        while data:
-            try:
-                if not self._is_writable():
-                    return False
-                count = os.write(self._fd, data[:MAX_WRITE])
-            except OSError:  # BlockingIOError; or whoever read it is gone, or its disk is full
-                return False
-            self._torn = data[count - 1 : count] != b"\n"
-            data = data[count:]
+    def finish(self) -> None:
+        """Give what waits a last chance."""
+        if thread := self._thread:
+            thread.join(LAST_WORDS)
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="messages", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has none left, or the process ends: the next message tries again
+            self._thread = None
+
+    def _run(self) -> None:
+        while self._thread:
+            self._is_writable(None)
+            with self._lock:
+                self._put()
+                if not self._waiting:
+                    self._thread = None
+
+    # With the lock
+
+    def _add(self, data: bytes, messages: int) -> None:
+        if self._torn and not self._waiting:
+            data = b"\n" + data
+        self._waiting.append((memoryview(data), messages))
+        self._size += len(data)
+
+    def _report(self) -> None:
+        """Tell of what was lost, as soon as it is its turn."""
+        if self.lost and not self._waiting:
+            self._add(_encoded(_shown(_loss(self.lost), logging.WARNING)), self.lost)
+            self.lost = 0
+
+    def _put(self) -> bool:
+        """Write some of what waits, for which there is room. Whether that was so."""
+        left, messages = self._waiting.popleft()
+        try:
+            count = os.write(self._fd, left[:MAX_WRITE])
+        except BlockingIOError:  # another process was faster
+            self._waiting.appendleft((left, messages))
+            return False
+        except OSError:  # whoever read it is gone, or its disk is full
+            self.lost += messages + sum(more for _, more in self._waiting)
+            self._waiting.clear()
+            self._size = 0
+            return False
+        self._size -= count
+        self._torn = left[count - 1] != ord("\n")
+        if count < len(left):
+            self._waiting.appendleft((left[count:], messages))
+        self._report()
         return True
 
-    def _is_writable(self) -> bool:
+    def _is_writable(self, timeout: int | None) -> bool:
+        """``timeout``: milliseconds; None waits for as long as it takes."""
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
-        return bool(poll.poll(0 if self.lost else READER_TIMEOUT * 1000))
+        return bool(poll.poll(timeout))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _without_waiting(fd: int) -> int:
@@ -95,7 +155,9 @@ class _Formatter(logging.Formatter):
 @cache
 def _output() -> Output:
     occupy_standard()  # else the output itself could take the place of one that is closed
-    return Output(STANDARD_ERROR)
+    output = Output(STANDARD_ERROR)
+    atexit.register(output.finish)
+    return output
 
 
 def set_up() -> None:
@@ -111,9 +173,15 @@ def say(line: str) -> None:
     _output().write(systemd.prioritized(line) if _in_journal() else line)
 
 
+def finish() -> None:
+    """Give what waits for its reader a last chance. Python does so itself when it ends in an orderly way."""
+    _output().finish()
+
+
 def complain(problem: str) -> None:
     """An error that ends the program, which may as well wait for its reader."""
     if sys.stderr is not None:  # it was closed at the start
+        _output().finish()  # what was said before comes before
         with suppress(OSError):
             sys.stderr.write(f"{_shown(problem, logging.ERROR)}\n")
             sys.stderr.flush()

@@ -10,7 +10,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -18,8 +18,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from .config import ConfigError
+from .descriptors import Spare
 from .listen import Listen
-from .sockets import Unavailable
+from .sockets import Unavailable, ports_shared
 from .status import Snapshot
 from .unix_listener import UnixListener
 
@@ -38,14 +39,17 @@ _TEXT = "text/plain; charset=utf-8"
 class MetricsServer:
     """Listens from the beginning, and answers between `start` and `stop`.
 
-    ``snapshot`` is called for every scrape, in a thread of this server.
+    ``snapshot`` is called for every scrape, in a thread of this server. ``before``: whose place this one is
+    going to take; what both listen on stays open in between.
 
     Raises:
         ConfigError: The package that writes metrics is not installed.
         Unavailable: The address cannot be had.
     """
 
-    def __init__(self, listen: Listen, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, listen: Listen, snapshot: Callable[[], Snapshot], before: "MetricsServer | None" = None
+    ) -> None:
         try:
             from .metrics_text import Exposition
         except ModuleNotFoundError as error:
@@ -55,7 +59,7 @@ class MetricsServer:
                 ("metrics needs a package more: install it with `pip install 'pad19[metrics]'`",)
             ) from None
         try:
-            sockets = _bind(listen)
+            sockets = _bind(listen, before._sockets if before else {})
         except OSError as error:
             raise Unavailable((_problem(listen, error),)) from error
         self._servers = [_Server(sock, Exposition(snapshot)) for sock in sockets]
@@ -64,6 +68,10 @@ class MetricsServer:
     def addresses(self) -> tuple[Listen, ...]:
         """Where it listens, with real ports."""
         return tuple(server.listen for server in self._servers)
+
+    @property
+    def _sockets(self) -> dict[Listen, socket.socket]:
+        return {server.listen: server.socket for server in self._servers}
 
     def start(self) -> None:
         """Begin to answer."""
@@ -76,30 +84,38 @@ class MetricsServer:
             server.stop()
 
 
-def _bind(listen: Listen) -> "list[socket.socket | UnixListener]":
+def _bind(listen: Listen, before: Mapping[Listen, socket.socket]) -> "list[socket.socket | UnixListener]":
     """All addresses, or none; but one of two families is enough."""
     if listen.path is not None:
         return [UnixListener.bind(listen.path, 0o666)]
     found: list[socket.socket | UnixListener] = []
     missing: OSError | None = None
     port = listen.port
-    for address in listen.addresses:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        try:
-            sock = socket.create_server((address, port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                missing = error
-                continue
-            for other in found:
-                other.close()
-            raise
-        sock.setblocking(False)
-        port = sock.getsockname()[1]
-        found.append(sock)
+    with ports_shared(before.values()):
+        for address in listen.addresses:
+            taken = before.get(Listen(host=address, port=port))
+            try:
+                sock = taken.dup() if taken else _listening(address, port, shared=bool(before))
+            except OSError as error:
+                if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                    missing = error
+                    continue
+                for other in found:
+                    other.close()
+                raise
+            port = sock.getsockname()[1]
+            found.append(sock)
     if missing and not found:
         raise missing
     return found
+
+
+def _listening(address: str, port: int, *, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.create_server((address, port), family=family, backlog=BACKLOG, reuse_port=shared)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+    sock.setblocking(False)
+    return sock
 
 
 def _problem(listen: Listen, error: OSError) -> str:
@@ -118,11 +134,12 @@ class _Server(socketserver.BaseServer):
 
     def __init__(self, listener: socket.socket | UnixListener, exposition: "Exposition") -> None:
         self._listener = listener
-        self._socket = listener.socket if isinstance(listener, UnixListener) else listener
+        self.socket = listener.socket if isinstance(listener, UnixListener) else listener
+        self._spare = Spare()
         self._clients: dict[socket.socket, float] = {}  # and the monotonic time when each must be done
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        name = self._socket.getsockname()
+        name = self.socket.getsockname()
         if isinstance(listener, UnixListener):
             self.listen = Listen(path=listener.path)
         else:
@@ -142,14 +159,20 @@ class _Server(socketserver.BaseServer):
             self._thread = None
         self._cut(lambda _: True)
         self._listener.close()
+        self._spare.close()
 
     # What socketserver calls
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self.socket.fileno()
 
     def get_request(self) -> tuple[socket.socket, object]:
-        client, address = self._socket.accept()
+        try:
+            client, address = self.socket.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._spare.turn_away(self.socket)
+            raise
         client.setblocking(True)  # where the listening socket hands on that it is not
         return client, address
 

@@ -64,7 +64,7 @@ class Overview:
         if wanted and not (self._metrics and current and current.config.metrics == wanted):
             from .metrics import MetricsServer  # which few have
 
-            self._coming = MetricsServer(wanted.listen, self.snapshot)
+            self._coming = MetricsServer(wanted.listen, self.snapshot, self._metrics)
 
     def adopt(self, config: Config) -> None:
         """The configuration is served."""

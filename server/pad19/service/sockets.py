@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +64,7 @@ def bind(
     ]
     bound = [*inherited]
     problems: list[str] = []
-    with _ports_shared(before):
+    with ports_shared(entry.socket for entry in before):
         for listen in () if inherited else config.addresses:
             try:
                 bound += _taken_over(listen, None, before) or _bind(
@@ -99,12 +99,12 @@ def close_others(sockets: Sequence[Bound], kept: Sequence[Bound]) -> None:
 
 
 @contextmanager
-def _ports_shared(before: Sequence[Bound]) -> Iterator[None]:
+def ports_shared(before: Iterable[socket.socket]) -> Iterator[None]:
     """Let "0.0.0.0:1965" be bound while "127.0.0.1:1965" is in use still, by us and for a moment only.
 
     Otherwise nobody could: a second pad19 must find the port taken.
     """
-    sockets = [entry.socket for entry in before if entry.listen.path is None]
+    sockets = [sock for sock in before if sock.family != socket.AF_UNIX]
     for sock in sockets:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:

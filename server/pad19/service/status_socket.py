@@ -12,20 +12,24 @@ import os
 import selectors
 import socket
 import stat
+import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
 
 from .config_load import FILE_NAME
 from .config_read import shown_path
+from .descriptors import Spare
 from .unix_listener import UnixListener
 
 LOGGER = logging.getLogger("pad19.service")
 
 SYSTEM_FOLDER = Path("/run/pad19")  # what systemd makes for deploy/pad19.service
+USERS_FOLDER = Path("/run/user")  # where systemd has a runtime folder for each user, by number
+TEMPORARY_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - where those have theirs who may not write elsewhere
 MAX_CLIENTS = 8  # that have not read all of it yet; one more, and the oldest is given up
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; more is not from pad19
 PATIENCE = 5.0  # seconds that a server may take to answer
@@ -82,10 +86,10 @@ def _folders() -> Iterator[tuple[Path, bool]]:
         yield Path(tempfile.gettempdir()) / f"pad19-{os.geteuid()}", False
 
 
-def _problem(folder: Path) -> str | None:
-    """Why a folder that we make ourselves cannot be trusted: others could have put something there."""
+def _problem(folder: Path, owner: int | None = None) -> str | None:
+    """Why a folder that its owner makes cannot be trusted: others could have put something there."""
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != (os.geteuid() if owner is None else owner):
         return "it is somebody else's"
     if found.st_mode & 0o077:
         return "others may enter it"
@@ -108,7 +112,7 @@ class StatusSocket:
         # A selector inside of the owner's: its descriptor is readable when any of ours is ready.
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener.socket, selectors.EVENT_READ)
-        self._spare = _spare()
+        self._spare = Spare()
 
     def fileno(self) -> int:
         """Of what to wait for."""
@@ -127,7 +131,7 @@ class StatusSocket:
             client, _ = self._listener.socket.accept()
         except OSError as error:  # it left again, for example
             if error.errno in {errno.EMFILE, errno.ENFILE}:
-                self._turn_away()
+                self._spare.turn_away(self._listener.socket)
             return
         client.setblocking(False)
         if len(self._waiting) == MAX_CLIENTS:
@@ -135,14 +139,6 @@ class StatusSocket:
         self._waiting[client] = memoryview(text().encode("utf-8", "backslashreplace"))
         self._selector.register(client, selectors.EVENT_WRITE)
         self._send(client)
-
-    def _turn_away(self) -> None:
-        """Close a client that there is no descriptor for: while it waits, our owner's loop would not rest."""
-        if self._spare:
-            self._spare.close()
-        with suppress(OSError):
-            self._listener.socket.accept()[0].close()
-        self._spare = _spare()
 
     def _send(self, client: socket.socket) -> None:
         left = self._waiting.get(client)
@@ -169,16 +165,7 @@ class StatusSocket:
             self._drop(client)
         self._selector.close()
         self._listener.close()
-        if self._spare:
-            self._spare.close()
-
-
-def _spare() -> BinaryIO | None:
-    """A descriptor that can be given up for another one."""
-    try:
-        return open(os.devnull, "rb")
-    except OSError:
-        return None
+        self._spare.close()
 
 
 def open_socket(subject: Path) -> StatusSocket | None:
@@ -210,17 +197,20 @@ def open_socket(subject: Path) -> StatusSocket | None:
 # The other side
 
 
-def ask(subjects: tuple[Path, ...]) -> str:
+def ask(subjects: tuple[Path, ...], whose: Callable[[int], None] = lambda _: None) -> str:
     """What the running server of one of the ``subjects`` tells.
+
+    ``whose``: told whom it belongs to, if that is another user than this one and the system's: anybody
+    can claim to serve something, and root should know who does.
 
     Raises:
         NotRunning: There is none, or it does not answer.
     """
     refused: list[str] = []
     for subject in subjects:
-        for path in _places(subject):
+        for path, owner in _places(subject):
             try:
-                return _read(path)
+                text = _read(path, owner)
             except TimeoutError:
                 refused.append(f"pad19 runs but did not answer in {PATIENCE:g} s: look into its log")
             except PermissionError:
@@ -232,35 +222,73 @@ def ask(subjects: tuple[Path, ...]) -> str:
                     refused.append(
                         f"{shown_path(path)} cannot be read ({error.strerror}): look into pad19's log"
                     )
+            else:
+                if owner is not None:
+                    whose(owner)
+                return text
     if refused:
         raise NotRunning(refused[0])
-    raise NotRunning(f"no pad19 runs for {shown_path(subjects[0])}: name the DIR or the --config that it has")
+    shown = shown_path(subjects[0])
+    mend = "name the DIR or the --config that it has"
+    if os.geteuid() == 0:
+        raise NotRunning(f"no pad19 runs for {shown}: {mend}")
+    raise NotRunning(f"no pad19 that you may ask runs for {shown}: {mend}, or ask as the user who runs it")
 
 
-def _places(subject: Path) -> Iterator[Path]:
-    """Where the socket of a server may be."""
+def _places(subject: Path) -> Iterator[tuple[Path, int | None]]:
+    """Where the socket of a server may be, and whose it must be. None: nobody else can have put it there."""
     name = _name(subject)
-    yield from (folder / name for folder, given in _folders() if given or _is_own(folder))
-    yield SYSTEM_FOLDER / name
+    yield from ((folder / name, None) for folder, given in _folders() if given or _is_own(folder))
+    yield SYSTEM_FOLDER / name, None
+    if os.geteuid() == 0:
+        yield from ((folder / name, owner) for folder, owner in _folders_of_others())
 
 
-def _is_own(folder: Path) -> bool:
+def _folders_of_others() -> Iterator[tuple[Path, int]]:
+    """Where `_folders` sends other users, and who they are."""
+    import tempfile
+
+    temporary = {*TEMPORARY_FOLDERS}
+    with suppress(FileNotFoundError):
+        temporary.add(tempfile.gettempdir())
+    named = {(path, path.parent.name) for path in USERS_FOLDER.glob("*/pad19")}
+    for folder in temporary:
+        named |= {(path, path.name.partition("-")[2]) for path in Path(folder).glob("pad19-*")}
+    for path, number in sorted(named):
+        if number.isascii() and number.isdigit() and int(number) and _is_own(path, int(number)):
+            yield path, int(number)
+
+
+def _is_own(folder: Path, owner: int | None = None) -> bool:
     """Whether nobody else could have put a socket there, to show us something else."""
     try:
-        return _problem(folder) is None
+        return _problem(folder, owner) is None
     except OSError:
         return False
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, owner: int | None) -> str:
     parts: list[bytes] = []
     left = MAX_ANSWER
+    end = time.monotonic() + PATIENCE
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(PATIENCE)
         sock.connect(os.fspath(path))
+        if owner is not None and _listener(sock) != owner:  # a link to somebody else's socket
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         while left > 0 and (data := sock.recv(65536)):
             parts.append(data)
             left -= len(data)
+            sock.settimeout(max(end - time.monotonic(), 0.001))  # for all of it, whoever it is
     if not parts:
         raise ConnectionResetError(errno.ECONNRESET, "it closed the connection")
     return b"".join(parts).decode("utf-8", "replace")
+
+
+def _listener(sock: socket.socket) -> int | None:
+    """The user who listens at the other end (unix(7)); None where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    credentials = struct.Struct("3i")  # process, user, group
+    _, user, _ = credentials.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size))
+    return int(user)

@@ -19,59 +19,82 @@ from types import FrameType
 
 from . import messages, systemd
 from .announcement import announce, first_uri, status_line
+from .attempts import RETRY, Attempts
 from .changes import POLL, Changes
 from .child import WorkerProcess
 from .config import Config, ConfigError
 from .config_read import shown_path
 from .fleet import SLOTS, STOP_MARGIN, Fleet, Generation
 from .overview import Overview
+from .passing import PASSING, is_passing
+from .settling import Settling
 from .shared_state import SharedState
 from .sockets import Bound, Unavailable, bind, close_others
 from .status import as_text
 from .status_socket import StatusSocket
-from .watch import QUIET, QUIET_IN_DEVELOPMENT, Watcher
+from .watch import STEP, STEP_IN_DEVELOPMENT, Watcher
 
 LOGGER = logging.getLogger("pad19.service")
 
 MAX_WORKERS = 64  # one for each core, but no more than can be asked for
-RETRY = 2.0  # seconds between two attempts at a configuration that could not be read
+QUIET = 0.3  # seconds without another change, so that an rsync in progress is one change
+QUIET_IN_DEVELOPMENT = 0.02  # an author has saved one file, and waits
 TICK = 1.0  # seconds between two looks at clocks, at most
+_MORE_ROOM = "allow this process more of that, or end others, and start again"
 _NO_TERMINAL = {errno.ENXIO, errno.EIO, errno.ENODEV, errno.ENOENT}
 _SIGNALS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
 )  # fmt: skip
 
 
+def supervise(load: Callable[[], Config], *, is_development: bool = False) -> None:
+    """Serve until stopped.
+
+    Args:
+        load: Reads the configuration anew each time; may raise `ConfigError`.
+        is_development: Changes are served at once, and mistakes in routes are shown to visitors.
+
+    Raises:
+        Unavailable: Addresses cannot be had, or the system has no room; nothing else is wrong.
+        ConfigError: Nothing can be served this way.
+    """
+    try:
+        Supervisor(load, is_development=is_development).run()
+    except OSError as error:
+        if error.errno not in PASSING:
+            raise
+        raise Unavailable((f"nothing can be served ({error.strerror}): {_MORE_ROOM}",)) from error
+    except ConfigError as error:
+        if isinstance(error, Unavailable) or not all(map(is_passing, error.problems)):
+            raise
+        raise Unavailable(error.problems) from None
+
+
 class Supervisor:
     """Serves a configuration, and whatever it becomes, until it is told to stop."""
 
     def __init__(self, load: Callable[[], Config], *, is_development: bool = False) -> None:
-        """``load``: reads the configuration anew each time; may raise `ConfigError`.
-
-        ``is_development``: changes are served at once, and mistakes in routes are shown to visitors.
-        """
         self._load = load
         self._is_development = is_development
         self._fleet: Fleet[WorkerProcess] = Fleet(self._start, self, time.monotonic)
         self._shared = SharedState(SLOTS)
         self._overview = Overview(self._fleet, self._shared.scoreboard)
-        self._changes = Changes(Watcher(quiet=QUIET_IN_DEVELOPMENT if is_development else QUIET))
+        self._changes = Changes(Watcher(step=STEP_IN_DEVELOPMENT if is_development else STEP))
+        self._settling = Settling(self._changes.news, QUIET_IN_DEVELOPMENT if is_development else QUIET)
+        self._attempts = Attempts()
         self._selector = selectors.DefaultSelector()
         self._sockets: tuple[Bound, ...] = ()  # those that are served
         self._problems: tuple[str, ...] = ()  # of the start
         self._unavailable: tuple[str, ...] = ()
-        self._reload_wanted = False
-        self._mendable: tuple[str, ...] = ()  # why the configuration could not be read
+        self._is_asked = False  # to reload, by a signal
+        self._has_changed = False  # something that belongs to the configuration
+        self._size = 1  # workers, as the configuration that was read last has it
+        self._unreadable: tuple[str, ...] = ()  # why the configuration could not be read
         self._interrupts = 0
         self._had_terminal = _terminal_problem() is None
 
     def run(self) -> None:
-        """Serve until stopped.
-
-        Raises:
-            Unavailable: Addresses cannot be had; nothing else is wrong.
-            ConfigError: Nothing can be served this way.
-        """
+        """Serve until stopped. Raises what `supervise` does, and `OSError` where the system has no room."""
         config = self._read()
         try:
             self._sockets = bind(config, _given())
@@ -85,20 +108,20 @@ class Supervisor:
             self._unavailable += error.problems
         except ConfigError as error:
             self._problems += error.problems
-        with self._signals():
-            try:
-                self._fleet.begin(config, self._sockets, _size(config))
+        try:
+            with self._signals():
+                self._fleet.begin(config, self._sockets, self._size)
                 self._loop()
-            finally:
-                for worker in self._fleet.workers:  # none, unless something went wrong here
-                    worker.child.kill()
-                close_others(self._sockets, ())
-                self._changes.watcher.close()
-                self._overview.close()
-            if self._problems:
-                raise ConfigError((*self._problems, *self._unavailable))
-            if self._unavailable:
-                raise Unavailable(self._unavailable)
+        finally:
+            for worker in self._fleet.workers:  # none, unless something went wrong here
+                worker.child.kill()
+            close_others(self._sockets, ())
+            self._changes.watcher.close()
+            self._overview.close()
+        if self._problems:
+            raise ConfigError((*self._problems, *self._unavailable))
+        if self._unavailable:
+            raise Unavailable(self._unavailable)
 
     # What the fleet asks and tells
 
@@ -140,6 +163,7 @@ class Supervisor:
             self._overview.reloaded()
         self._overview.adopt(generation.config)
         self._changes.served(generation.config, generation.files)
+        self._attempts.succeeded()
 
     def settled(self, generation: Generation[WorkerProcess]) -> None:
         """Every new connection is served as it says; tell so, if it is not the first one."""
@@ -156,12 +180,18 @@ class Supervisor:
         self._overview.withdraw()
         if self._fleet.stopping:
             return
-        if self._fleet.current is None:
-            self._problems += tuple(problems)
+        if not problems:
+            self._is_asked = True  # what it was begun for is not served yet, also if its files are as before
+        elif self._fleet.current is None:
+            for problem in problems:
+                if is_passing(problem) or not generation.is_to_blame:
+                    self._unavailable += (problem,)
+                else:
+                    self._problems += (problem,)
             self._fleet.stop()
         else:
             self._changes.tried(generation.files)
-            self._not_reloaded(problems)
+            self._not_reloaded(problems, costly=True)
 
     # Reload
 
@@ -169,30 +199,34 @@ class Supervisor:
         self._changes.reading()
         config = self._from_the_same_file()
         self._changes.was_read(config)
-        self._mendable = ()
+        self._size = _size(config)
+        self._unreadable = ()
         return config
 
-    def _reload(self) -> None:
+    def _reload(self, *, again: bool = False) -> None:
+        """``again``: nobody has asked for it, and nothing has changed."""
         current = self._fleet.current
         if current is None or self._fleet.stopping:
             return
-        systemd.reloading()
+        self._attempts.begin(again=again)
+        if not again:
+            systemd.reloading()
         try:
             config = self._read()
         except ConfigError as error:
-            self._mendable = error.problems
+            self._unreadable = error.problems
             self._not_reloaded(error.problems)
             return
         try:
-            if not self._fleet.has_room(_size(config)):
-                self._reload_wanted = True  # when something has ended
+            if not self._fleet.has_room(self._size):  # it asks for more than the one before it
+                self._is_asked = True  # when something has ended
                 return
             self._overview.prepare(config)
             sockets = bind(config, before=self._sockets)
         except ConfigError as error:
             self._not_reloaded(error.problems)
             return
-        self._fleet.begin(config, sockets, _size(config))
+        self._fleet.begin(config, sockets, self._size)
 
     def _from_the_same_file(self) -> Config:
         source = self._fleet.current and self._fleet.current.config.source
@@ -201,16 +235,31 @@ class Supervisor:
             raise ConfigError((f"{shown_path(source)} is missing: put it back",))
         return self._load()
 
-    def _is_mended(self) -> bool:
-        """Whether what could not be read now can, or has other problems: a missing file may have come."""
-        try:
-            self._from_the_same_file()
-        except ConfigError as error:
-            return error.problems != self._mendable
-        return True
+    def _try_again(self, now: float) -> None:
+        """See whether what failed the last time would work now: much is mended where nobody watches."""
+        if self._settling.is_under_way:
+            return
+        if self._changes.news():
+            self._settling.begin(now)  # somebody mends it just now
+            return
+        if self._unreadable:
+            try:
+                config = self._from_the_same_file()
+            except ConfigError as error:
+                if error.problems == self._unreadable:
+                    self._attempts.postpone(now, RETRY)
+                    return
+            else:
+                if not self._changes.knows(config):  # it names files that may be half-written
+                    self._changes.was_read(config)
+                    self._attempts.postpone(now, QUIET)
+                    return
+        self._reload(again=True)
 
-    def _not_reloaded(self, problems: Sequence[str]) -> None:
+    def _not_reloaded(self, problems: Sequence[str], *, costly: bool = False) -> None:
         self._overview.withdraw()
+        if not self._attempts.failed(problems, time.monotonic(), costly=costly):
+            return
         self._overview.not_reloaded(problems)
         current = self._fleet.current
         for problem in problems:
@@ -223,9 +272,10 @@ class Supervisor:
 
     def _loop(self) -> None:
         watchdog = systemd.watchdog_interval()
-        fed = looked = retried = time.monotonic()
+        fed = looked = time.monotonic()
         while not self._fleet.is_done:
-            for key, _ in self._selector.select(min(TICK, watchdog or TICK)):
+            longest = min(TICK, watchdog or TICK, self._settling.wait(time.monotonic()))
+            for key, _ in self._selector.select(longest):
                 source = key.fileobj
                 if isinstance(source, WorkerProcess):
                     self._listen_to(source)
@@ -239,18 +289,28 @@ class Supervisor:
             self._bury()
             self._fleet.tick()
             now = time.monotonic()
-            if now - looked >= POLL and not self._fleet.is_changing:
+            if now - looked >= POLL:
                 looked = now
-                self._reload_wanted |= self._changes.are_there()
-            if self._mendable and self._changes.matter and now - retried >= RETRY:
-                retried = now
-                self._reload_wanted |= self._is_mended()
-            if self._reload_wanted and not self._fleet.is_changing:
-                self._reload_wanted = False
-                self._reload()
+                self._settling.begin(now)
+            self._reload_when_due(now)
             if watchdog and now - fed >= watchdog / 2:
                 systemd.still_alive()
                 fed = now
+
+    def _reload_when_due(self, now: float) -> None:
+        self._has_changed |= self._settling.is_over(now)
+        if self._is_asked or self._has_changed:
+            self._fleet.make_way()
+        if not self._fleet.has_room(self._size):
+            return
+        # Perhaps the generation that has come meanwhile has read the change already.
+        if self._is_asked or (self._has_changed and self._changes.news()):
+            self._is_asked = self._has_changed = False
+            self._reload()
+            return
+        self._has_changed = False
+        if self._changes.matter and self._attempts.are_due(now):
+            self._try_again(now)
 
     def _listen_to(self, child: WorkerProcess) -> None:
         for worker in self._fleet.workers:
@@ -279,11 +339,11 @@ class Supervisor:
         with ours, theirs:
             ours.setblocking(False)
             theirs.setblocking(False)
+            self._selector.register(ours, selectors.EVENT_READ)
+            self._selector.register(self._changes.watcher, selectors.EVENT_READ)
             before = {number: signal.signal(number, _ignore) for number in _SIGNALS}
             self._outlives_terminal = before[signal.SIGHUP] is signal.SIG_IGN  # nohup
             wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-            self._selector.register(ours, selectors.EVENT_READ)
-            self._selector.register(self._changes.watcher, selectors.EVENT_READ)
             try:
                 yield
             except BaseException:
@@ -303,7 +363,7 @@ class Supervisor:
     def _obey_signal(self, number: signal.Signals) -> None:
         match number:
             case signal.SIGHUP if not self._terminal_is_gone():
-                self._reload_wanted = True
+                self._is_asked = True
             case signal.SIGTERM | signal.SIGINT | signal.SIGHUP:
                 self._interrupts += number == signal.SIGINT
                 if self._interrupts > 1:

@@ -1,11 +1,12 @@
 """Notices that files change: their folders are watched by watchfiles, in a thread.
 
-It says that something has happened, not what: whoever is told compares `signatures`. So nothing is
-lost when events are, as on network file systems, and nothing happens twice.
+It says that something has happened, not what, nor that it is over: whoever is told compares
+`signatures`. So nothing is lost when events are, as on network file systems, and nothing happens twice.
 """
 
 import logging
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,22 +14,22 @@ from pathlib import Path
 
 LOGGER = logging.getLogger("pad19.service")
 
-QUIET = 300  # milliseconds without another change, so that an rsync in progress is one change
+STEP = 100  # milliseconds between two looks at what has happened: each of them wakes a processor
+STEP_IN_DEVELOPMENT = 20  # an author has saved one file, and waits
 SOON = 500  # milliseconds until a first look: what changed before anybody watched has no event
-QUIET_IN_DEVELOPMENT = 20  # an author has saved one file, and waits
-PATIENCE = 5000  # milliseconds until a change counts though there are more and more of them
+PATIENCE = 1000  # milliseconds until news is told though there is more and more of it
 
 
 class Watcher:
     """Readable, as a file descriptor, when one of the files or folders may have changed."""
 
-    def __init__(self, *, quiet: int = QUIET) -> None:
-        """``quiet``: milliseconds."""
-        self._quiet = quiet
+    def __init__(self, *, step: int = STEP) -> None:
+        """``step``: milliseconds."""
+        self._step = step
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
-        self._watched: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+        self._watched: tuple[frozenset[str], frozenset[str], _Places] = (frozenset(), frozenset(), {})
         self._stop = threading.Event()
 
     def fileno(self) -> int:
@@ -37,17 +38,18 @@ class Watcher:
 
     def look_at(self, files: Iterable[str], folders: Iterable[str]) -> None:
         """Watch these from now on: files, which need not be there, and whatever is in folders."""
-        names = _names(files)
-        watched = (frozenset(names), frozenset(folders))
+        names, within = frozenset(_names(files)), frozenset(folders)
+        parents = {os.path.dirname(name) for name in names}  # noqa: PTH120 - strings are what watchfiles takes
+        roots = _places(parents | within)
+        # A folder that was replaced has its old name, but the kernel looks at the one that is gone.
+        watched = (names, within, roots)
         if watched == self._watched:
             return
         self._watched = watched
         self._stop.set()
         self._stop = threading.Event()
-        parents = {os.path.dirname(name) for name in names}  # noqa: PTH120 - strings are what watchfiles takes
-        roots = [path for path in sorted(parents | watched[1]) if os.path.isdir(path)]  # noqa: PTH112 - likewise
         if roots:
-            arguments = (roots, *watched, self._stop)
+            arguments = ([*roots], names | {*roots}, within, self._stop)
             thread = threading.Thread(target=self._run, args=arguments, name="watch", daemon=True)
             try:
                 thread.start()
@@ -78,7 +80,7 @@ class Watcher:
                 *roots,
                 watch_filter=matters,
                 debounce=PATIENCE,
-                step=self._quiet,
+                step=self._step,
                 rust_timeout=SOON,
                 yield_on_timeout=True,
                 stop_event=stop,
@@ -91,6 +93,20 @@ class Watcher:
                         os.write(self._write, b"!")
         except (OSError, RuntimeError, ValueError, ImportError) as error:
             _complain(error)  # inotify and descriptors have their limits, watchfiles wants UTF-8
+
+
+_Places = dict[str, tuple[int, int]]  # folders, and their devices and inodes
+
+
+def _places(paths: Iterable[str]) -> _Places:
+    """Those that are there."""
+    found: _Places = {}
+    for path in sorted(paths):
+        with suppress(OSError, ValueError):
+            status = os.stat(path)
+            if stat.S_ISDIR(status.st_mode):
+                found[path] = (status.st_dev, status.st_ino)
+    return found
 
 
 def _complain(error: Exception) -> None:
