@@ -162,8 +162,9 @@ def test_a_rate_outlives_workers_and_reloads(folder: Path, workers: int) -> None
         assert visit(server.address, OTHERS) == page()
 
 
-def test_connections_count_across_a_reload(folder: Path) -> None:
-    with limited(folder, 2, "connections = 6\nper_address = 4") as server, ExitStack() as stack:
+@WORKERS
+def test_connections_count_across_a_reload(folder: Path, workers: int) -> None:
+    with limited(folder, workers, "connections = 6\nper_address = 4") as server, ExitStack() as stack:
         held = [stack.enter_context(connect(server.address)) for _ in range(4)]
         reload(server)
         assert visit(server.address) == ADDRESS_FULL
