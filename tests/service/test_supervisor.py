@@ -12,7 +12,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from pad19.service import fleet, messages, supervisor
+from pad19.service import fleet, messages, signals, supervisor
 from pad19.service.config import Config, Server
 from pad19.service.config_capsule import Capsule
 from pad19.service.handover import Closed, Ready, Report, Shown
@@ -123,7 +123,7 @@ def configuration(workers: int = 1) -> Config:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     # It ignores them afterwards, since a process would end.
-    before = {number: signal.getsignal(number) for number in supervisor._SIGNALS}
+    before = {number: signal.getsignal(number) for number in signals.CAUGHT}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.settimeout(PATIENCE)
         manager.bind(str(tmp_path / "notify"))

@@ -5,7 +5,6 @@ stay open whatever happens to the workers. It reads signals and what workers rep
 `Fleet` what follows from them.
 """
 
-import errno
 import logging
 import math
 import os
@@ -13,9 +12,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable, Sequence
 
 from . import messages, systemd
 from .announcement import announce, first_uri, status_line
@@ -29,6 +26,7 @@ from .overview import Overview
 from .passing import PASSING, is_passing
 from .settling import Settling
 from .shared_state import SharedState
+from .signals import Signals
 from .sockets import Bound, Unavailable, bind, close_others
 from .status import as_text
 from .status_socket import StatusSocket
@@ -41,10 +39,6 @@ QUIET = 0.3  # seconds without another change, so that an rsync in progress is o
 QUIET_IN_DEVELOPMENT = 0.02  # an author has saved one file, and waits
 TICK = 1.0  # seconds between two looks at clocks, at most
 _MORE_ROOM = "allow this process more of that, or end others, and start again"
-_NO_TERMINAL = {errno.ENXIO, errno.EIO, errno.ENODEV, errno.ENOENT}
-_SIGNALS = (
-    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
-)  # fmt: skip
 
 
 def supervise(load: Callable[[], Config], *, is_development: bool = False) -> None:
@@ -83,6 +77,7 @@ class Supervisor:
         self._settling = Settling(self._changes.news, QUIET_IN_DEVELOPMENT if is_development else QUIET)
         self._attempts = Attempts()
         self._selector = selectors.DefaultSelector()
+        self._signals = Signals()
         self._sockets: tuple[Bound, ...] = ()  # those that are served
         self._problems: tuple[str, ...] = ()  # of the start
         self._unavailable: tuple[str, ...] = ()
@@ -91,7 +86,6 @@ class Supervisor:
         self._size = 1  # workers, as the configuration that was read last has it
         self._unreadable: tuple[str, ...] = ()  # why the configuration could not be read
         self._interrupts = 0
-        self._had_terminal = _terminal_problem() is None
 
     def run(self) -> None:
         """Serve until stopped. Raises what `supervise` does, and `OSError` where the system has no room."""
@@ -109,7 +103,9 @@ class Supervisor:
         except ConfigError as error:
             self._problems += error.problems
         try:
-            with self._signals():
+            with self._selector, self._signals.caught():
+                for source in (self._signals, self._changes.watcher):
+                    self._selector.register(source, selectors.EVENT_READ)
                 self._fleet.begin(config, self._sockets, self._size)
                 self._loop()
         finally:
@@ -284,8 +280,9 @@ class Supervisor:
                     looked = -math.inf
                 elif isinstance(source, StatusSocket):
                     self._tell(self._overview.answer)
-                elif isinstance(source, socket.socket):
-                    self._obey(source)
+                elif isinstance(source, Signals):
+                    for number in source.read():
+                        self._obey(number)
             self._bury()
             self._fleet.tick()
             now = time.monotonic()
@@ -332,37 +329,9 @@ class Supervisor:
 
     # Signals
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Have signals wake the loop, which reads them one by one."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            ours.setblocking(False)
-            theirs.setblocking(False)
-            self._selector.register(ours, selectors.EVENT_READ)
-            self._selector.register(self._changes.watcher, selectors.EVENT_READ)
-            before = {number: signal.signal(number, _ignore) for number in _SIGNALS}
-            self._outlives_terminal = before[signal.SIGHUP] is signal.SIG_IGN  # nohup
-            wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-            try:
-                yield
-            except BaseException:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-                raise
-            finally:
-                # After a stop, whatever comes until the process ends is too late, and still ignored.
-                signal.set_wakeup_fd(wakeup)
-                self._selector.close()
-
-    def _obey(self, wakeups: socket.socket) -> None:
-        with suppress(BlockingIOError):
-            for number in wakeups.recv(4096):
-                self._obey_signal(signal.Signals(number))
-
-    def _obey_signal(self, number: signal.Signals) -> None:
+    def _obey(self, number: signal.Signals) -> None:
         match number:
-            case signal.SIGHUP if not self._terminal_is_gone():
+            case signal.SIGHUP if not self._signals.terminal_is_gone:
                 self._is_asked = True
             case signal.SIGTERM | signal.SIGINT | signal.SIGHUP:
                 self._interrupts += number == signal.SIGINT
@@ -389,9 +358,6 @@ class Supervisor:
         close_others(self._sockets, ())
         self._fleet.stop()
 
-    def _terminal_is_gone(self) -> bool:
-        return self._had_terminal and not self._outlives_terminal and _terminal_problem() in _NO_TERMINAL
-
 
 def _size(config: Config) -> int:
     return config.server.workers or min(_cores(), MAX_WORKERS)
@@ -407,16 +373,3 @@ def _given() -> list[socket.socket]:
         return [sock for _, sock in systemd.activated()]
     except systemd.ActivationError as error:
         raise ConfigError((str(error),)) from None
-
-
-def _terminal_problem() -> int | None:
-    """Why the terminal that this process belongs to cannot be had, as an errno; None: it can."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC))
-    except OSError as error:
-        return error.errno
-    return None
-
-
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """The wakeup descriptor has it."""
