@@ -16,7 +16,7 @@ from pad19.dispatch.record import Record
 from pad19.protocol import gemtext
 from pad19.protocol.gemtext import Preformatted
 from pad19.service.access_log import formatter
-from pad19.service.config_load import load
+from pad19.service.config.load import load
 from support import container
 from support.container import Container
 

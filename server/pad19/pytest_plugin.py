@@ -18,7 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pad19 import Routes
-    from pad19.service.config_capsule import Capsule
+    from pad19.service.config.capsule import Capsule
     from pad19.testing import Client, SyncClient
 
 OPTION = "pad19_capsule"
@@ -122,8 +122,8 @@ def _folder(request: pytest.FixtureRequest) -> Path:
 
 def _load(folder: Path, package: str) -> _Loaded | str:
     from pad19.routes.loader import LoadError, load
-    from pad19.service.config import ConfigError
-    from pad19.service.config_load import load as configure
+    from pad19.service.config.load import load as configure
+    from pad19.service.config.model import ConfigError
 
     try:
         config = configure(folder / FILE_NAME)

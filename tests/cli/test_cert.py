@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from pad19.cli.cert import cert
-from pad19.service.config_load import resolve
+from pad19.service.config.load import resolve
 from pad19.tls.certificate import files, load
 from pad19.tls.making import load_or_make, make
 

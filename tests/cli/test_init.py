@@ -16,8 +16,8 @@ from pad19.cli import main
 from pad19.cli.init import FILES, TEMPLATE
 from pad19.protocol import gemtext
 from pad19.protocol.gemtext import Heading, Link, Text
-from pad19.service.config import Config
-from pad19.service.config_load import load
+from pad19.service.config.load import load
+from pad19.service.config.model import Config
 from support.process import command, serving
 
 COMMAND = [sys.executable, "-c", "from pad19.cli import main; main()", "init"]

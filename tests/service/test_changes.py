@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pad19.service.changes import Changes
-from pad19.service.config import Config, ConfigError
-from pad19.service.config_load import load, resolve
+from pad19.service.config.load import load, resolve
+from pad19.service.config.model import Config, ConfigError
 from pad19.service.signature import Signatures, signatures
 
 PATIENCE = 10.0  # seconds until something that must happen counts as missing

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from pad19.service.check_content import check_content
-from pad19.service.config import Config
-from pad19.service.config_capsule import Capsule, Gone, Redirect, Rewrite
+from pad19.service.config.capsule import Capsule, Gone, Redirect, Rewrite
+from pad19.service.config.model import Config
 from pad19.service.handlers import rehearse
 from support.users import unprivileged
 

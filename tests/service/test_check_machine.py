@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from pad19.service import check_machine as machine
 from pad19.service.check_machine import Readiness, check_machine
-from pad19.service.config import Config, Forwarder, Log, Metrics, Server
-from pad19.service.config_capsule import Capsule, Titan
-from pad19.service.config_values import Token
-from pad19.service.listen import Listen
+from pad19.service.config.capsule import Capsule, Titan
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import Config, Forwarder, Log, Metrics, Server
+from pad19.service.config.values import Token
 from pad19.service.log_writer import open_log
 from pad19.service.metrics import MetricsServer
 from pad19.service.sockets import bind

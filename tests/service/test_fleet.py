@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pad19.service.config import Config, Limits
+from pad19.service.config.model import Config, Limits
 from pad19.service.fleet import (
     ABORT_MARGIN,
     BACK_OFF,

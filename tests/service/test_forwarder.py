@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pad19.service.config import Config, ConfigError
-from pad19.service.config_load import load
-from pad19.service.listen import Listen
+from pad19.service.config.listen import Listen
+from pad19.service.config.load import load
+from pad19.service.config.model import Config, ConfigError
 from support.process import connect_socket, read_rest, serving
 from support.server import stdlib_context
 

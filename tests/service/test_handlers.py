@@ -11,9 +11,9 @@ from pad19.protocol.request import parse_request
 from pad19.protocol.response import Redirect as RedirectResponse
 from pad19.protocol.response import Reply, Success
 from pad19.protocol.status import Status
-from pad19.service.config import Config
-from pad19.service.config_capsule import Capsule, Redirect, Rewrite
-from pad19.service.config_capsule import Gone as GoneRule
+from pad19.service.config.capsule import Capsule, Redirect, Rewrite
+from pad19.service.config.capsule import Gone as GoneRule
+from pad19.service.config.model import Config
 from pad19.service.handlers import handler_for, rehearse
 
 

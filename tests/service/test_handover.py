@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pad19.service import shared_memory
-from pad19.service.config import Config, Forwarder, Server
-from pad19.service.config_capsule import Capsule
+from pad19.service.config.capsule import Capsule
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import Config, Forwarder, Server
 from pad19.service.handover import (
     MAX_REPORT,
     Alive,
@@ -24,7 +25,6 @@ from pad19.service.handover import (
     handed,
     send,
 )
-from pad19.service.listen import Listen
 from pad19.service.shared_state import Handed
 from pad19.service.sockets import bind
 

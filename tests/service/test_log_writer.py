@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from pad19.service import log_writer
-from pad19.service.config import ConfigError
+from pad19.service.config.model import ConfigError
 from pad19.service.log_writer import FLUSH_INTERVAL, MAX_BUFFER, LogWriter, open_log
 
 
@@ -124,7 +124,7 @@ async def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_standard_output_that_is_closed_is_a_mistake() -> None:
     program = (
-        "import os, sys\nfrom pad19.service.config import ConfigError\n"
+        "import os, sys\nfrom pad19.service.config.model import ConfigError\n"
         "from pad19.service.log_writer import open_log\nos.close(1)\n"
         "try:\n    open_log('-')\nexcept ConfigError as error:\n    print(error, file=sys.stderr)\n"
     )

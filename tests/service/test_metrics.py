@@ -14,8 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from pad19.service import metrics
-from pad19.service.config import ConfigError
-from pad19.service.listen import Listen
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import ConfigError
 from pad19.service.metrics import MAX_CLIENTS, MetricsServer
 from pad19.service.scoreboard import Scoreboard, size
 from pad19.service.sockets import Unavailable
@@ -392,7 +392,7 @@ def test_a_mistake_of_ours_is_not_taken_for_that(monkeypatch: pytest.MonkeyPatch
 
 def test_who_has_no_metrics_loads_nothing_of_it() -> None:
     program = (
-        "import sys\nimport pad19.service.config_load, pad19.service.status, pad19.service.status_socket\n"
+        "import sys\nimport pad19.service.config.load, pad19.service.status, pad19.service.status_socket\n"
         "print({'prometheus_client', 'http.server'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -19,8 +19,8 @@ from pad19.protocol.client import Client
 from pad19.protocol.failure import CGIError, Failure
 from pad19.protocol.request import parse_request
 from pad19.protocol.response import Redirect
-from pad19.service.config import Config, ConfigError, Server
-from pad19.service.config_capsule import Capsule, Proxy
+from pad19.service.config.capsule import Capsule, Proxy
+from pad19.service.config.model import Config, ConfigError, Server
 from pad19.service.fleet import STOP_MARGIN
 from pad19.service.handlers import handler_for, rehearse
 from pad19.service.lives import LAST_WORK

@@ -7,10 +7,10 @@ from http.client import HTTPConnection
 import pytest
 
 from pad19.service.child import WorkerProcess
-from pad19.service.config import Config, Metrics
-from pad19.service.config_capsule import Capsule
+from pad19.service.config.capsule import Capsule
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import Config, Metrics
 from pad19.service.fleet import Fleet, Generation
-from pad19.service.listen import Listen
 from pad19.service.overview import Overview
 from pad19.service.scoreboard import Scoreboard, size
 from pad19.service.sockets import Unavailable

@@ -14,8 +14,8 @@ from typing import Protocol
 import pytest
 
 from pad19.service import sockets
-from pad19.service.config import Config, ConfigError, Forwarder, Server
-from pad19.service.listen import Listen
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import Config, ConfigError, Forwarder, Server
 from pad19.service.sockets import Bound, Unavailable, bind, close_others
 from support.users import unprivileged
 

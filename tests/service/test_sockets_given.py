@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pad19.service.config import Config, Forwarder, Server
-from pad19.service.listen import Listen
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import Config, Forwarder, Server
 from pad19.service.sockets import Bound, bind
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from pad19.service import sources
-from pad19.service.config import Config
-from pad19.service.config_capsule import Capsule
-from pad19.service.config_load import load
+from pad19.service.config.capsule import Capsule
+from pad19.service.config.load import load
+from pad19.service.config.model import Config
 from pad19.service.sources import code
 
 COUNTED = [  # below the folder; and whether that is code which is watched

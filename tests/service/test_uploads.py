@@ -15,10 +15,10 @@ from pad19.dispatch.zones import Zones
 from pad19.protocol.client import Client
 from pad19.protocol.failure import Failure
 from pad19.protocol.request import Request, parse_request
-from pad19.service.config import Config, ConfigError
-from pad19.service.config_capsule import Titan
-from pad19.service.config_load import load
-from pad19.service.config_values import Token
+from pad19.service.config.capsule import Titan
+from pad19.service.config.load import load
+from pad19.service.config.model import Config, ConfigError
+from pad19.service.config.values import Token
 from pad19.service.handlers import handler_for
 from pad19.service.mounting import Backstage
 from pad19.service.uploads import uploads_for

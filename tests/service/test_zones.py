@@ -19,10 +19,10 @@ from pad19.protocol.failure import (
 )
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import Success
-from pad19.service.config import Config, ConfigError
-from pad19.service.config_capsule import Capsule, Zone
-from pad19.service.config_load import load
-from pad19.service.config_values import Who
+from pad19.service.config.capsule import Capsule, Zone
+from pad19.service.config.load import load
+from pad19.service.config.model import Config, ConfigError
+from pad19.service.config.values import Who
 from pad19.service.handlers import handler_for, rehearse, zones_of
 from pad19.tls.identity import identify_pem
 

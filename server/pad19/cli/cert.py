@@ -17,7 +17,7 @@ import click
 from pad19.cli import CONTEXT
 from pad19.cli.options import PATH, Mistake
 from pad19.protocol.uri import display_host
-from pad19.service.environment import expand
+from pad19.service.config.environment import expand
 from pad19.service.user_data import NoHomeFolder, user_data
 
 if TYPE_CHECKING:

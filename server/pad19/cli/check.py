@@ -12,9 +12,9 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import configured
-from pad19.service.config import ConfigError
-from pad19.service.config_load import resolve
-from pad19.service.config_read import shown_path
+from pad19.service.config.load import resolve
+from pad19.service.config.model import ConfigError
+from pad19.service.config.read import shown_path
 
 if TYPE_CHECKING:
     from pad19.service.check_files import Finding
@@ -24,7 +24,7 @@ MAX_TOLD = 20  # lines about one file
 
 def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        from pad19.service.schema import as_text
+        from pad19.service.config.schema import as_text
 
         click.echo(as_text(), nl=False)
         context.exit()

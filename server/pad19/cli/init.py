@@ -12,8 +12,8 @@ import click
 from pad19.cli import CONTEXT
 from pad19.cli.options import PATH
 from pad19.protocol.uri import display_host
-from pad19.service.config_read import shown_path
-from pad19.service.hosts import WILDCARD, read_host
+from pad19.service.config.hosts import WILDCARD, read_host
+from pad19.service.config.read import shown_path
 
 TEMPLATE = Path(__file__).with_name("template")
 FILES = {  # below the template: below the capsule. Not whatever is there, since installing adds bytecode.

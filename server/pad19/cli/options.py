@@ -27,7 +27,7 @@ _OPTIONS = [
 
 
 def configured(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the arguments of `pad19.service.config_load.resolve`."""
+    """Add the arguments of `pad19.service.config.load.resolve`."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -7,8 +7,8 @@ from pad19.protocol.request import DEFAULT_PORT
 from pad19.protocol.uri import display_host
 
 from . import messages
-from .config import Config
-from .config_load import FILE_NAME
+from .config.load import FILE_NAME
+from .config.model import Config
 from .handover import Shown
 from .sockets import Bound
 

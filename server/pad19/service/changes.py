@@ -1,6 +1,6 @@
 """Whether a configuration, or what belongs to it, is another one than the last time it was read."""
 
-from .config import Config
+from .config.model import Config
 from .signature import Signatures, signatures
 from .sources import sources
 from .watch import Watcher

@@ -21,8 +21,8 @@ from pad19.protocol.response import Response, Success
 from pad19.protocol.uri import URI, parse, resolve
 
 from .check_files import Entry, Finding, raw_path, walk
-from .config import Config
-from .config_capsule import Capsule, Redirect, Rewrite
+from .config.capsule import Capsule, Redirect, Rewrite
+from .config.model import Config
 
 MAX_PAGE = 4 * 1024 * 1024  # bytes of a page that are read
 MAX_REDIRECTS = 5  # that clients follow (network specification, section "Redirection")

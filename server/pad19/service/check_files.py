@@ -12,7 +12,7 @@ from pad19.content.static import WELL_KNOWN
 from pad19.protocol.request import MAX_URI
 from pad19.protocol.uri import percent_encode
 
-from .config_capsule import Capsule
+from .config.capsule import Capsule
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -14,12 +14,12 @@ from pad19.tls.certificate import CertificateError, Credentials, files, load
 from pad19.tls.client import ConnectFailed, connect
 from pad19.tls.context import client_context
 
-from .config import Config, ConfigError, Forwarder
-from .config_capsule import Capsule
-from .config_read import shown_path
+from .config.capsule import Capsule
+from .config.hosts import default_host
+from .config.listen import Listen
+from .config.model import Config, ConfigError, Forwarder
+from .config.read import shown_path
 from .folders import folder_problem, is_writable
-from .hosts import default_host
-from .listen import Listen
 from .sockets import Unavailable, bind
 from .uploads import state_problem
 from .worker import shares_default

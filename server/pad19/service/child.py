@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from .config import Config
+from .config.model import Config
 from .handover import Order, Report, ReportReader, handed
 from .shared_state import Handed
 from .sockets import Bound

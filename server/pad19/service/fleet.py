@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from .child import Child
-from .config import Config
+from .config.model import Config
 from .handover import Alive, Closed, Failed, Ready, Report, Shown
 from .signature import Signatures
 from .sockets import Bound

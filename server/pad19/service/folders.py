@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from .config_read import shown_path
+from .config.read import shown_path
 
 _EFFECTIVE = os.access in os.supports_effective_ids
 

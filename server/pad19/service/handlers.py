@@ -14,9 +14,9 @@ from pad19.dispatch.zones import Grant, Guard, List, Zone, Zones, parse_path
 from pad19.protocol.failure import Gone, NotFound, PermanentFailure, ServerUnavailable, TemporaryFailure
 from pad19.protocol.pattern import Pattern, Template
 
-from .config import Config, ConfigError
-from .config_capsule import Capsule
-from .config_values import Who
+from .config.capsule import Capsule
+from .config.model import Config, ConfigError
+from .config.values import Who
 from .mounting import Backstage
 from .uploads import tokens_of
 

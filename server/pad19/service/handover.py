@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import msgspec
 
 from . import shared_memory, shared_state
-from .config import Config, Forwarder
-from .listen import Listen
+from .config.listen import Listen
+from .config.model import Config, Forwarder
 from .signature import Signatures
 from .sockets import Bound
 

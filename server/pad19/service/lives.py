@@ -9,7 +9,7 @@ import trio
 
 from pad19.routes.mistakes import parted, unwrapped
 
-from .config import ConfigError
+from .config.model import ConfigError
 
 LOGGER = logging.getLogger("pad19.service")
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import trio
 
-from .config import ConfigError
-from .config_read import shown
+from .config.model import ConfigError
+from .config.read import shown
 
 LOGGER = logging.getLogger("pad19.access_log")
 

@@ -17,9 +17,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
-from .config import ConfigError
+from .config.listen import Listen
+from .config.model import ConfigError
 from .descriptors import Spare
-from .listen import Listen
 from .sockets import Unavailable, ports_shared
 from .status import Snapshot
 from .unix_listener import UnixListener

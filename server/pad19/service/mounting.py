@@ -22,8 +22,8 @@ from pad19.dispatch.zones import Zones
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response, Success
 
-from .config import Config, ConfigError
-from .config_capsule import Capsule
+from .config.capsule import Capsule
+from .config.model import Config, ConfigError
 from .lives import Living, live
 from .signature import Signatures, signatures
 from .sources import code

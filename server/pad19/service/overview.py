@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import status, status_socket
 from .child import WorkerProcess
-from .config import Config
+from .config.model import Config
 from .fleet import Fleet, Worker
 from .scoreboard import Scoreboard
 from .status import Certificate, Reloads, Snapshot

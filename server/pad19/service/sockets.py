@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .config import Config, ConfigError, Forwarder
-from .listen import Listen
+from .config.listen import Listen
+from .config.model import Config, ConfigError, Forwarder
 
 BACKLOG = 1024  # connections that wait in the kernel, for example while descriptors are short
 # The kernel keeps a connection to itself until the client has said something: one wake-up less. What

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .config import Config
-from .config_load import matches
+from .config.load import matches
+from .config.model import Config
 
 MAX_FOLDERS = 1000  # of code below one folder; more is a mistake
 

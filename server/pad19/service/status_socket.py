@@ -20,8 +20,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from .config_load import FILE_NAME
-from .config_read import shown_path
+from .config.load import FILE_NAME
+from .config.read import shown_path
 from .descriptors import Spare
 from .unix_listener import UnixListener
 
@@ -44,7 +44,7 @@ class NotRunning(Exception):
 
 
 def subjects(folder: Path, config: Path | None = None) -> tuple[Path, ...]:
-    """What the arguments of `config_load.resolve` name, absolute: the likeliest first.
+    """What the arguments of `config.load.resolve` name, absolute: the likeliest first.
 
     A server is called by the first one. Somebody who looks for it tries all, since the file may have
     come or gone in the meantime.

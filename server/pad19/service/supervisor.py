@@ -19,8 +19,8 @@ from .announcement import announce, first_uri, status_line
 from .attempts import RETRY, Attempts
 from .changes import POLL, Changes
 from .child import WorkerProcess
-from .config import Config, ConfigError
-from .config_read import shown_path
+from .config.model import Config, ConfigError
+from .config.read import shown_path
 from .fleet import SLOTS, STOP_MARGIN, Fleet, Generation
 from .overview import Overview
 from .passing import PASSING, is_passing

@@ -17,10 +17,10 @@ from pad19.protocol.request import Request
 from pad19.protocol.response import Response
 from pad19.store.interface import Store
 
-from .config import Config
-from .config_capsule import Capsule, Titan, Zone
-from .config_read import shown_path
-from .config_values import Token
+from .config.capsule import Capsule, Titan, Zone
+from .config.model import Config
+from .config.read import shown_path
+from .config.values import Token
 from .folders import folder_problem
 
 

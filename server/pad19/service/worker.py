@@ -26,11 +26,11 @@ from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make
 
 from .access_log import formatter
-from .config import Config, ConfigError
-from .config_capsule import Capsule
+from .config.capsule import Capsule
+from .config.hosts import default_host, is_address
+from .config.model import Config, ConfigError
 from .descriptors import make_room
 from .handlers import handler_for
-from .hosts import default_host, is_address
 from .log_writer import LogWriter
 from .mounting import Backstage
 from .sockets import Bound

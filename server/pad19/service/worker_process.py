@@ -20,7 +20,7 @@ from pad19.dispatch.admission import Admission
 from pad19.dispatch.record import Record
 
 from . import messages
-from .config import ConfigError
+from .config.model import ConfigError
 from .handover import Alive, Closed, Failed, Order, Ready, Shown, send
 from .leaving import leave_soon
 from .log_writer import STANDARD_OUTPUT, LogWriter, open_log

@@ -3,7 +3,7 @@
 To add a key, add a field; to add a section, add a Struct and a field in `Sections`. Reading, the
 checks of single values and their error messages follow from the annotations: ``description``
 completes "must be ...", ``examples`` "write for example ...", and `Reads` turns the string in the
-file into the field's value. Checks that look at several keys are in `config_check`.
+file into the field's value. Checks that look at several keys are in `check`.
 """
 
 from ipaddress import ip_address
@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from .config_capsule import Capsule
-from .config_values import (
+from .capsule import Capsule
+from .listen import Listen
+from .values import (
     Address,
     Count,
     FilePath,
@@ -28,7 +29,6 @@ from .config_values import (
     read_glob,
     read_log_target,
 )
-from .listen import Listen
 
 DEFAULT_LISTEN = (Listen(host="::", port=1965), Listen(host="0.0.0.0", port=1965))  # noqa: S104 - to be found
 
@@ -183,7 +183,7 @@ class Included(Struct, frozen=True, kw_only=True):
 
 
 class Sections(Includes, frozen=True, kw_only=True):
-    """The whole file. Paths are absolute once `config_load` is done."""
+    """The whole file. Paths are absolute once `load` is done."""
 
     server: Server = Server()
     limits: Limits = Limits()

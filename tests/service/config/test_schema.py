@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pad19.service.config_load import load
-from pad19.service.schema import PATH, as_text, generate
+from pad19.service.config.load import load
+from pad19.service.config.schema import PATH, as_text, generate
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "integer": (int,),
     "number": (int, float),
@@ -55,7 +55,7 @@ def mistakes(value: Any, schema: dict[str, Any], key: str = "") -> list[str]:
 
 
 def test_the_file_is_current() -> None:
-    assert PATH.read_text("utf-8") == as_text(), "renew it with python -m pad19.service.schema"
+    assert PATH.read_text("utf-8") == as_text(), "renew it with python -m pad19.service.config.schema"
     assert json.loads(as_text()) == generate()
 
 

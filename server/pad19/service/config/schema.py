@@ -1,6 +1,6 @@
 """The JSON Schema of ``pad19.toml``, made from the model, so that editors complete and check the file.
 
-``pad19.schema.json`` beside this module is what it says; ``python -m pad19.service.schema`` renews it.
+``pad19.schema.json`` beside this module is what it says; ``python -m pad19.service.config.schema`` renews it.
 """
 
 import json
@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
-from .config import Sections
-from .config_read import Rule, is_struct
+from .model import Sections
+from .read import Rule, is_struct
 
 PATH = Path(__file__).with_name("pad19.schema.json")
 

@@ -9,12 +9,12 @@ from pad19.content.mimetype import MimeTypes
 from pad19.dispatch.tokens import MIN_LENGTH
 from pad19.dispatch.zones import parse_path
 
-from .config import Config
-from .config_capsule import Capsule
-from .config_paths import Problem, check_paths
-from .config_read import shown, shown_path
-from .config_values import Token, Who
+from .capsule import Capsule
 from .listen import Listen
+from .model import Config
+from .paths import Problem, check_paths
+from .read import shown, shown_path
+from .values import Token, Who
 
 
 def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:

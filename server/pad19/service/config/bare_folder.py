@@ -4,7 +4,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
-from .config_read import shown_path
+from .read import shown_path
 
 ROUTES = "routes"  # where `pad19 init` puts them, and where authors expect them to work
 MAX_FILES = 100  # that are looked at

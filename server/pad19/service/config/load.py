@@ -15,12 +15,13 @@ from typing import Any
 
 from msgspec.structs import fields
 
+from pad19.service.user_data import NoHomeFolder, user_data
+
 from . import bare_folder
-from .config import Config, ConfigError, Included, Includes, Sections
-from .config_capsule import Capsule
-from .config_check import check
-from .config_read import Reader, flag_of, is_within, shown, shown_path
-from .user_data import NoHomeFolder, user_data
+from .capsule import Capsule
+from .check import check
+from .model import Config, ConfigError, Included, Includes, Sections
+from .read import Reader, flag_of, is_within, shown, shown_path
 
 FILE_NAME = "pad19.toml"
 MAX_FILE = 1024 * 1024  # bytes: nobody writes so much, but /var/log/syslog is one wrong word away

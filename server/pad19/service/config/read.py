@@ -14,9 +14,9 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from msgspec import UNSET, Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from .config import Sections
-from .config_values import OneOrMore, Reads
 from .environment import expand
+from .model import Sections
+from .values import OneOrMore, Reads
 
 MAX_SHOWN = 80  # characters of a value that a message repeats
 SIMILAR = 0.75  # of 1, for a key that was misspelled: "host" and "hosts", not "ports" and "certs"

@@ -1,11 +1,11 @@
-"""``[[capsule]]`` of ``pad19.toml`` and what stands below it. See `config` for how to add a key."""
+"""``[[capsule]]`` of ``pad19.toml`` and what stands below it. See `model` for how to add a key."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from .config_values import (
+from .values import (
     EXAMPLE_FINGERPRINT,
     TAG,
     Address,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pad19.service.listen import Listen
+from pad19.service.config.listen import Listen
 
 READ = [  # text, value, canonical form
     ("[::]:1965", Listen(host="::", port=1965), "[::]:1965"),

@@ -13,11 +13,11 @@ from msgspec.structs import fields
 
 from pad19.protocol.rate import Rate
 from pad19.protocol.status import Status
-from pad19.service.config import DEFAULT_LISTEN, Config, ConfigError, Limits, Log, Sections
-from pad19.service.config_capsule import Capsule, Gone, Redirect, Rewrite
-from pad19.service.config_load import MAX_FILE, load, resolve
-from pad19.service.config_read import Rule, is_struct, shown
-from pad19.service.listen import Listen
+from pad19.service.config.capsule import Capsule, Gone, Redirect, Rewrite
+from pad19.service.config.listen import Listen
+from pad19.service.config.load import MAX_FILE, load, resolve
+from pad19.service.config.model import DEFAULT_LISTEN, Config, ConfigError, Limits, Log, Sections
+from pad19.service.config.read import Rule, is_struct, shown
 from support.users import unprivileged
 
 
@@ -916,7 +916,7 @@ def test_a_host_by_flag_goes_to_the_only_capsule_wherever_it_is(folder: Path) ->
 
 def test_reading_a_configuration_loads_little() -> None:
     program = (
-        "import sys\nimport pad19.service.config_load\n"
+        "import sys\nimport pad19.service.config.load\n"
         "print({'trio', 'OpenSSL', 'cryptography', 'asyncio'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from pad19.service.hosts import default_host, is_address, read_host
+from pad19.service.config.hosts import default_host, is_address, read_host
 
 READ = [  # as written, as compared
     ("example.org", "example.org"),

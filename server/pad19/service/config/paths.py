@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pad19.protocol.pattern import Kind, Pattern, PatternTable, Template, Value
 from pad19.protocol.uri import InvalidURI, parse, percent_decode
 
-from .config_capsule import Capsule, Gone, Redirect, Rewrite
+from .capsule import Capsule, Gone, Redirect, Rewrite
 
 Problem = tuple[str, str]  # a key, counted from 1, and what ails it
 

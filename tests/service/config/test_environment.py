@@ -1,6 +1,6 @@
 import pytest
 
-from pad19.service.environment import expand
+from pad19.service.config.environment import expand
 
 VARIABLES = {"HOME": "/home/ada", "EMPTY": "", "TRICK": "${HOME}", "_a1": "x"}
 
