@@ -28,12 +28,12 @@ from pad19.protocol.gemtext import Heading, Link, Preformatted
 from pad19.protocol.request import parse_request
 from pad19.protocol.response import Reply, Success
 from pad19.protocol.uri import parse, resolve
-from pad19.service.access_log import Format, formatter
 from pad19.service.config.capsule import Capsule, Proxy
 from pad19.service.config.load import load
 from pad19.service.config.load import resolve as configure
 from pad19.service.config.model import Config, ConfigError, Sections
 from pad19.service.config.read import Rule, is_struct
+from pad19.service.logs.access_log import Format, formatter
 from pad19.tls.certificate import command as command_of
 from support.manual import CAPSULE, CONTENT, PAGES, ROOT, blocks, lines_of, sections, text_of
 

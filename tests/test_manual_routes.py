@@ -37,7 +37,7 @@ from pad19.routes.cgi_process import Programs
 from pad19.routes.loader import load
 from pad19.routes.mounting import Mounted
 from pad19.routes.output import RouteOutput
-from pad19.service.terminal_log import terminal_formatter
+from pad19.service.logs.terminal import terminal_formatter
 from pad19.store import interface as store
 from pad19.testing import identity
 from support.manual import PAGES, ROOT, blocks, named_blocks, sections

@@ -15,8 +15,8 @@ import pytest
 from pad19.dispatch.record import Record
 from pad19.protocol import gemtext
 from pad19.protocol.gemtext import Preformatted
-from pad19.service.access_log import formatter
 from pad19.service.config.load import load
+from pad19.service.logs.access_log import formatter
 from support import container
 from support.container import Container
 

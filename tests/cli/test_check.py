@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from pad19.cli import main
 from pad19.cli.check import MAX_TOLD
-from pad19.service import check_machine
+from pad19.service.check import machine as check_machine
 from pad19.tls.making import make
 from support.process import command
 

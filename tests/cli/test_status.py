@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pad19.cli import main
-from pad19.service.scoreboard import Scoreboard, size
-from pad19.service.status import Snapshot, as_text, message
-from pad19.service.status_socket import StatusSocket, open_socket, subjects
+from pad19.service.telemetry.scoreboard import Scoreboard, size
+from pad19.service.telemetry.status import Snapshot, as_text, message
+from pad19.service.telemetry.status_socket import StatusSocket, open_socket, subjects
 from support.status import Loop
 
 SNAPSHOT = Snapshot(

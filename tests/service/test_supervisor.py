@@ -12,11 +12,12 @@ from queue import SimpleQueue
 
 import pytest
 
-from pad19.service import fleet, messages, signals, supervisor
+from pad19.service import fleet, signals, supervisor
 from pad19.service.config.capsule import Capsule
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, Server
 from pad19.service.handover import Closed, Ready, Report, Shown
+from pad19.service.logs import messages
 from pad19.service.supervisor import Supervisor
 
 PATIENCE = 10.0  # seconds until something that must happen counts as missing

@@ -12,7 +12,7 @@ from pad19.service.config.capsule import Capsule
 from pad19.service.config.check import check
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, ConfigError, Limits, Log, Server
-from pad19.service.log_writer import open_log
+from pad19.service.logs.writer import open_log
 from pad19.service.sockets import Bound, bind
 from pad19.service.worker import Site, serve
 from pad19.tls.certificate import files

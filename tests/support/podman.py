@@ -44,7 +44,7 @@ class Podman:
         self._wheels = wheels
         # Podman would raise limits, which takes more rights than root has in some sandboxes.
         limits = (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
-        hard = {name: min(resource.getrlimit(number)[1], 8192) for name, number in limits}
+        hard = {name: min(resource.getrlimit(number)[1], 16384) for name, number in limits}
         self._limits = [f"--ulimit={name}={limit}:{limit}" for name, limit in hard.items()]
 
     def __call__(self, *arguments: str | Path) -> str:

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from pad19.service.status_socket import StatusSocket
+from pad19.service.telemetry.status_socket import StatusSocket
 
 
 class Loop:

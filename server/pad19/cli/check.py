@@ -17,7 +17,7 @@ from pad19.service.config.model import ConfigError
 from pad19.service.config.read import shown_path
 
 if TYPE_CHECKING:
-    from pad19.service.check_files import Finding
+    from pad19.service.check.files import Finding
 
 MAX_TOLD = 20  # lines about one file
 
@@ -55,8 +55,8 @@ def check(folder: Path, **arguments: Any) -> None:
         sys.exit(2)
     import trio
 
-    from pad19.service.check_content import check_content
-    from pad19.service.check_machine import check_machine
+    from pad19.service.check.content import check_content
+    from pad19.service.check.machine import check_machine
     from pad19.service.handlers import rehearse
 
     ready = trio.run(check_machine, config)

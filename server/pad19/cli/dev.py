@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from pad19.cli import CONTEXT
 from pad19.cli.options import configured
 from pad19.protocol.request import DEFAULT_PORT
-from pad19.service import messages
 from pad19.service.config.listen import Listen
 from pad19.service.config.load import resolve
 from pad19.service.config.model import Config, ConfigError, Log
+from pad19.service.logs import messages
 from pad19.service.sockets import Unavailable
 from pad19.service.supervisor import supervise
 

@@ -9,9 +9,9 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import configured
-from pad19.service import messages
 from pad19.service.config.load import resolve
 from pad19.service.config.model import ConfigError
+from pad19.service.logs import messages
 from pad19.service.sockets import Unavailable
 from pad19.service.supervisor import supervise
 

@@ -7,8 +7,8 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import PATH
-from pad19.service.status import read_message
-from pad19.service.status_socket import NotRunning, ask, subjects
+from pad19.service.telemetry.status import read_message
+from pad19.service.telemetry.status_socket import NotRunning, ask, subjects
 
 
 @click.command(context_settings=CONTEXT)

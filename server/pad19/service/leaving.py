@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import suppress
 
-from . import messages
+from .logs import messages
 
 LOGGER = logging.getLogger("pad19.service")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pad19.dispatch import shared_counts
 from pad19.dispatch.shared_counts import SharedCounts
 
-from . import scoreboard
-from .scoreboard import Scoreboard, Slot
 from .shared_memory import attach, create
+from .telemetry import scoreboard
+from .telemetry.scoreboard import Scoreboard, Slot
 
 
 @dataclass(frozen=True, slots=True)

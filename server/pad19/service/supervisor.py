@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from . import messages, systemd
+from . import systemd
 from .announcement import announce, first_uri, status_line
 from .attempts import RETRY, Attempts
 from .changes import POLL, Changes
@@ -22,14 +22,15 @@ from .child import WorkerProcess
 from .config.model import Config, ConfigError
 from .config.read import shown_path
 from .fleet import SLOTS, STOP_MARGIN, Fleet, Generation
-from .overview import Overview
+from .logs import messages
 from .passing import PASSING, is_passing
 from .settling import Settling
 from .shared_state import SharedState
 from .signals import Signals
 from .sockets import Bound, Unavailable, bind, close_others
-from .status import as_text
-from .status_socket import StatusSocket
+from .telemetry.overview import Overview
+from .telemetry.status import as_text
+from .telemetry.status_socket import StatusSocket
 from .watch import STEP, STEP_IN_DEVELOPMENT, Watcher
 
 LOGGER = logging.getLogger("pad19.service")

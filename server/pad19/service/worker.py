@@ -25,13 +25,13 @@ from pad19.tls.certificate import CertificateError, Credentials, files, load
 from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make
 
-from .access_log import formatter
 from .config.capsule import Capsule
 from .config.hosts import default_host, is_address
 from .config.model import Config, ConfigError
 from .descriptors import make_room
 from .handlers import handler_for
-from .log_writer import LogWriter
+from .logs.access_log import formatter
+from .logs.writer import LogWriter
 from .mounting import Backstage
 from .sockets import Bound
 from .uploads import state_problem

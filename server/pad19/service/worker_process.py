@@ -19,15 +19,15 @@ import trio
 from pad19.dispatch.admission import Admission
 from pad19.dispatch.record import Record
 
-from . import messages
 from .config.model import ConfigError
 from .handover import Alive, Closed, Failed, Order, Ready, Shown, send
 from .leaving import leave_soon
-from .log_writer import STANDARD_OUTPUT, LogWriter, open_log
+from .logs import messages
+from .logs.terminal import terminal_formatter
+from .logs.writer import STANDARD_OUTPUT, LogWriter, open_log
 from .mounting import Backstage
-from .scoreboard import Slot
 from .signature import Signatures, signatures
-from .terminal_log import terminal_formatter
+from .telemetry.scoreboard import Slot
 from .worker import Site, admission_for, certificate_files, serve
 
 HEARTBEAT = 1.0  # seconds

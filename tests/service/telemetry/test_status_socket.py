@@ -14,8 +14,15 @@ from typing import Any
 
 import pytest
 
-from pad19.service import status_socket
-from pad19.service.status_socket import MAX_CLIENTS, NotRunning, StatusSocket, ask, open_socket, subjects
+from pad19.service.telemetry import status_socket
+from pad19.service.telemetry.status_socket import (
+    MAX_CLIENTS,
+    NotRunning,
+    StatusSocket,
+    ask,
+    open_socket,
+    subjects,
+)
 from support.descriptors import no_descriptors
 from support.status import Loop
 from support.users import NOBODY, unprivileged

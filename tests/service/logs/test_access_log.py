@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pad19.dispatch.record import Record
 from pad19.protocol.status import Status
 from pad19.protocol.titan import without_token
-from pad19.service.access_log import MAX_TEXT, Addresses, Format, formatter
+from pad19.service.logs.access_log import MAX_TEXT, Addresses, Format, formatter
 
 RECORD = Record(
     "192.0.2.77",

@@ -19,10 +19,10 @@ from pad19.protocol.pattern import Template
 from pad19.protocol.request import DEFAULT_PORT, parse_request
 from pad19.protocol.response import Response, Success
 from pad19.protocol.uri import URI, parse, resolve
+from pad19.service.config.capsule import Capsule, Redirect, Rewrite
+from pad19.service.config.model import Config
 
-from .check_files import Entry, Finding, raw_path, walk
-from .config.capsule import Capsule, Redirect, Rewrite
-from .config.model import Config
+from .files import Entry, Finding, raw_path, walk
 
 MAX_PAGE = 4 * 1024 * 1024  # bytes of a page that are read
 MAX_REDIRECTS = 5  # that clients follow (network specification, section "Redirection")

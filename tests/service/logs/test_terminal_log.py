@@ -9,7 +9,7 @@ import click
 import pytest
 
 from pad19.dispatch.record import Record
-from pad19.service.terminal_log import SLOW, terminal_formatter
+from pad19.service.logs.terminal import SLOW, terminal_formatter
 
 RECORD = Record(
     "192.0.2.77",

@@ -10,11 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from pad19.dispatch.record import Record
 from pad19.protocol.status import Status
-from pad19.service.metrics_text import Exposition
-from pad19.service.scoreboard import HANDSHAKE_FAILURES, UNANSWERED, Scoreboard, Totals, size
-from pad19.service.status import Certificate, Reloads, Snapshot, Worker
+from pad19.service.telemetry.metrics_text import Exposition
+from pad19.service.telemetry.scoreboard import HANDSHAKE_FAILURES, UNANSWERED, Scoreboard, Totals, size
+from pad19.service.telemetry.status import Certificate, Reloads, Snapshot, Worker
 
-PAGE = Path(__file__).parents[2] / "capsule/content/hosting/metrics.gmi"
+PAGE = Path(__file__).parents[3] / "capsule/content/hosting/metrics.gmi"
 Samples = dict[tuple[str, str], float]  # a name and its labels as text, the value
 
 

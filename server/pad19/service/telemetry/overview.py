@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pad19.service.child import WorkerProcess
+from pad19.service.config.model import Config
+from pad19.service.fleet import Fleet, Worker
+
 from . import status, status_socket
-from .child import WorkerProcess
-from .config.model import Config
-from .fleet import Fleet, Worker
 from .scoreboard import Scoreboard
 from .status import Certificate, Reloads, Snapshot
 from .status_socket import StatusSocket

@@ -20,9 +20,10 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from .config.load import FILE_NAME
-from .config.read import shown_path
-from .descriptors import Spare
+from pad19.service.config.load import FILE_NAME
+from pad19.service.config.read import shown_path
+from pad19.service.descriptors import Spare
+
 from .unix_listener import UnixListener
 
 LOGGER = logging.getLogger("pad19.service")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pad19.service.unix_listener import BACKLOG, UnixListener
+from pad19.service.telemetry.unix_listener import BACKLOG, UnixListener
 
 
 def connect(path: Path) -> socket.socket:

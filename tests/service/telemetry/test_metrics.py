@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from pad19.service import metrics
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import ConfigError
-from pad19.service.metrics import MAX_CLIENTS, MetricsServer
-from pad19.service.scoreboard import Scoreboard, size
 from pad19.service.sockets import Unavailable
-from pad19.service.status import Certificate, Snapshot
+from pad19.service.telemetry import metrics
+from pad19.service.telemetry.metrics import MAX_CLIENTS, MetricsServer
+from pad19.service.telemetry.scoreboard import Scoreboard, size
+from pad19.service.telemetry.status import Certificate, Snapshot
 from support.descriptors import no_descriptors
 
 SNAPSHOT = Snapshot(
@@ -374,7 +374,7 @@ def test_an_address_of_another_machine() -> None:
 
 
 def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "pad19.service.metrics_text", raising=False)
+    monkeypatch.delitem(sys.modules, "pad19.service.telemetry.metrics_text", raising=False)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ConfigError) as caught:
         MetricsServer(LOCAL, snapshot)
@@ -385,14 +385,16 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_mistake_of_ours_is_not_taken_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pad19.service.metrics_text", None)
+    monkeypatch.setitem(sys.modules, "pad19.service.telemetry.metrics_text", None)
     with pytest.raises(ModuleNotFoundError, match="metrics_text"):
         MetricsServer(LOCAL, snapshot)
 
 
 def test_who_has_no_metrics_loads_nothing_of_it() -> None:
     program = (
-        "import sys\nimport pad19.service.config.load, pad19.service.status, pad19.service.status_socket\n"
+        "import sys\n"
+        "import pad19.service.config.load\n"
+        "import pad19.service.telemetry.status, pad19.service.telemetry.status_socket\n"
         "print({'prometheus_client', 'http.server'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

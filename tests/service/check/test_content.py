@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pad19.service.check_content import check_content
+from pad19.service.check.content import check_content
 from pad19.service.config.capsule import Capsule, Gone, Redirect, Rewrite
 from pad19.service.config.model import Config
 from pad19.service.handlers import rehearse

@@ -11,8 +11,7 @@ from pad19.content.listing import SIDECAR
 from pad19.content.static import WELL_KNOWN
 from pad19.protocol.request import MAX_URI
 from pad19.protocol.uri import percent_encode
-
-from .config.capsule import Capsule
+from pad19.service.config.capsule import Capsule
 
 
 @dataclass(frozen=True, slots=True, order=True)

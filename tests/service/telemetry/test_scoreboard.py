@@ -16,8 +16,8 @@ from OpenSSL import SSL
 from pad19.dispatch import connection, forwarded
 from pad19.dispatch.record import Record
 from pad19.protocol.status import Status
-from pad19.service import scoreboard
-from pad19.service.scoreboard import (
+from pad19.service.telemetry import scoreboard
+from pad19.service.telemetry.scoreboard import (
     DURATIONS,
     HANDSHAKE_FAILED,
     HANDSHAKE_FAILURES,
@@ -250,7 +250,7 @@ def test_memory_of_another_version(wrong: int) -> None:
 WORKER = """
 import mmap, sys
 from pad19.dispatch.record import Record
-from pad19.service.scoreboard import Scoreboard
+from pad19.service.telemetry.scoreboard import Scoreboard
 fd, slots, number, count = map(int, sys.argv[1:])
 board = Scoreboard(mmap.mmap(fd, 0), slots)
 slot = board.slot(number)

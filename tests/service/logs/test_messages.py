@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pad19.service import messages
-from pad19.service.messages import MAX_WRITE, Output
+from pad19.service.logs import messages
+from pad19.service.logs.messages import MAX_WRITE, Output
 
 SCRIPT = """
 import logging, sys
-from pad19.service import messages
+from pad19.service.logs import messages
 messages.set_up()
 messages.say("Listening")
 messages.complain("wrong")
@@ -208,7 +208,7 @@ def test_many_threads_and_a_slow_reader(pipe: tuple[int, int]) -> None:
 
 LAST = """
 import logging, sys
-from pad19.service import messages
+from pad19.service.logs import messages
 messages.set_up()
 for number in range(300):
     logging.warning("%d %s", number, "z" * 1000)

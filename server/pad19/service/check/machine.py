@@ -10,19 +10,18 @@ from typing import NoReturn
 import trio
 from msgspec.structs import replace
 
+from pad19.service.config.capsule import Capsule
+from pad19.service.config.hosts import default_host
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import Config, ConfigError, Forwarder
+from pad19.service.config.read import shown_path
+from pad19.service.folders import folder_problem, is_writable
+from pad19.service.sockets import Unavailable, bind
+from pad19.service.uploads import state_problem
+from pad19.service.worker import shares_default
 from pad19.tls.certificate import CertificateError, Credentials, files, load
 from pad19.tls.client import ConnectFailed, connect
 from pad19.tls.context import client_context
-
-from .config.capsule import Capsule
-from .config.hosts import default_host
-from .config.listen import Listen
-from .config.model import Config, ConfigError, Forwarder
-from .config.read import shown_path
-from .folders import folder_problem, is_writable
-from .sockets import Unavailable, bind
-from .uploads import state_problem
-from .worker import shares_default
 
 PATIENCE = 3.0  # seconds for whoever listens where we would: it may be ourselves
 
@@ -144,7 +143,7 @@ async def _is_ours(addresses: tuple[Listen, ...], host: str, fingerprints: set[s
 
 def _metrics_problems(listen: Listen, runs: bool) -> tuple[str, ...]:
     """``runs``: pad19 does already, and so may be the one that has the address."""
-    from .metrics import MetricsServer  # which few have
+    from pad19.service.telemetry.metrics import MetricsServer  # which few have
 
     # What has a path is looked at like all others, and not made.
     probe = Listen(host="localhost") if listen.path else listen

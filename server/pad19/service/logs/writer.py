@@ -24,8 +24,8 @@ from pathlib import Path
 
 import trio
 
-from .config.model import ConfigError
-from .config.read import shown
+from pad19.service.config.model import ConfigError
+from pad19.service.config.read import shown
 
 LOGGER = logging.getLogger("pad19.access_log")
 

@@ -17,10 +17,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
-from .config.listen import Listen
-from .config.model import ConfigError
-from .descriptors import Spare
-from .sockets import Unavailable, ports_shared
+from pad19.service.config.listen import Listen
+from pad19.service.config.model import ConfigError
+from pad19.service.descriptors import Spare
+from pad19.service.sockets import Unavailable, ports_shared
+
 from .status import Snapshot
 from .unix_listener import UnixListener
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pad19.dispatch.record import Record
-from pad19.service.scoreboard import Scoreboard, Totals, size
-from pad19.service.status import (
+from pad19.service.telemetry.scoreboard import Scoreboard, Totals, size
+from pad19.service.telemetry.status import (
     MAX_LINES,
     Certificate,
     Reloads,

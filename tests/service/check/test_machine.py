@@ -9,15 +9,15 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from pad19.service import check_machine as machine
-from pad19.service.check_machine import Readiness, check_machine
+from pad19.service.check import machine as machine
+from pad19.service.check.machine import Readiness, check_machine
 from pad19.service.config.capsule import Capsule, Titan
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, Forwarder, Log, Metrics, Server
 from pad19.service.config.values import Token
-from pad19.service.log_writer import open_log
-from pad19.service.metrics import MetricsServer
+from pad19.service.logs.writer import open_log
 from pad19.service.sockets import bind
+from pad19.service.telemetry.metrics import MetricsServer
 from pad19.service.worker import Site, serve
 from pad19.tls.making import make
 from support.users import unprivileged
@@ -167,7 +167,7 @@ async def test_a_port_for_metrics_that_is_free(tmp_path: Path) -> None:
 
 async def test_metrics_without_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "pad19.service.metrics_text", raising=False)
+    monkeypatch.delitem(sys.modules, "pad19.service.telemetry.metrics_text", raising=False)
     for listen in (ANY, Listen(path=tmp_path / "sock")):
         [problem] = (await check_machine(replace(config(tmp_path), metrics=Metrics(listen=listen)))).problems
         assert problem.startswith("metrics needs a package more")

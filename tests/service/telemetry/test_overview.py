@@ -11,9 +11,9 @@ from pad19.service.config.capsule import Capsule
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, Metrics
 from pad19.service.fleet import Fleet, Generation
-from pad19.service.overview import Overview
-from pad19.service.scoreboard import Scoreboard, size
 from pad19.service.sockets import Unavailable
+from pad19.service.telemetry.overview import Overview
+from pad19.service.telemetry.scoreboard import Scoreboard, size
 
 
 class Nobody:

@@ -13,9 +13,9 @@ import pytest
 import trio
 import trio.testing
 
-from pad19.service import log_writer
 from pad19.service.config.model import ConfigError
-from pad19.service.log_writer import FLUSH_INTERVAL, MAX_BUFFER, LogWriter, open_log
+from pad19.service.logs import writer as log_writer
+from pad19.service.logs.writer import FLUSH_INTERVAL, MAX_BUFFER, LogWriter, open_log
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
 def test_standard_output_that_is_closed_is_a_mistake() -> None:
     program = (
         "import os, sys\nfrom pad19.service.config.model import ConfigError\n"
-        "from pad19.service.log_writer import open_log\nos.close(1)\n"
+        "from pad19.service.logs.writer import open_log\nos.close(1)\n"
         "try:\n    open_log('-')\nexcept ConfigError as error:\n    print(error, file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

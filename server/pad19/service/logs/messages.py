@@ -17,8 +17,8 @@ from collections import deque
 from contextlib import suppress
 from functools import cache
 
-from . import systemd
-from .descriptors import occupy_standard
+from pad19.service import systemd
+from pad19.service.descriptors import occupy_standard
 
 STANDARD_ERROR = 2
 MAX_WAITING = 1024 * 1024  # bytes of messages that wait for a slow reader; what comes on top is lost

@@ -1,0 +1,1 @@
+"""What ``pad19 check`` looks at besides the configuration: content, files, the machine."""

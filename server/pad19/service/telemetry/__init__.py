@@ -1,0 +1,1 @@
+"""What happens, counted: shared by all workers, and shown by ``pad19 status`` and Prometheus."""
