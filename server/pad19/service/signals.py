@@ -44,6 +44,7 @@ class Signals:
                 raise
             finally:
                 # After a stop, whatever comes until the process ends is too late, and still ignored.
+                signal.signal(signal.SIGCHLD, before[signal.SIGCHLD])
                 signal.set_wakeup_fd(wakeup)
 
     def read(self) -> list[signal.Signals]:
