@@ -88,7 +88,7 @@ def forwarding(folder: Path, *changes: tuple[str, str]) -> Iterator[Forwarding]:
             ("    option dontlognull\n", "    option dontlognull\n    option log-health-checks\n"),
             ("/run/haproxy/admin.sock mode", f"{admin} mode"),
             (":::1965 v4v6", f"fd@{front.fileno()}"),
-            ("maxconn 10000", "maxconn 100"),  # what the system allows, wherever this runs
+            ("maxconn 10000", "maxconn 400"),  # what the system allows, wherever this runs
             ("server one 192.0.2.11:1966", f"server one {place(servers['one'])}"),
             ("server two 192.0.2.12:1966", f"server two {place(servers['two'])}"),
             ("gemini://example.org/", "gemini://localhost/"),

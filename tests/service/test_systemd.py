@@ -121,12 +121,9 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_asks(
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A number from which on no descriptor is open. The first three are pytest's own business."""
-    first = 200
+    """A number from which on no descriptor is open. The first ones are pytest's own business."""
+    first = max(int(path.name) for path in Path("/dev/fd").iterdir()) + 1
     monkeypatch.setattr(systemd, "LISTEN_FDS_START", first)
-    for fd in range(first, first + 10):
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(fd)
     return first
 
 

@@ -4,6 +4,7 @@ Each worker writes its own part and reads the others', without locks, so that no
 another one. Only the supervisor clears what a dead one has left.
 """
 
+import os
 from dataclasses import dataclass
 
 from pad19.dispatch import shared_counts
@@ -49,6 +50,11 @@ class SharedState:
         self.scoreboard = Scoreboard(attach(self.handed.scoreboard), slots)
         self._counts = attach(self.handed.counts)
         shared_counts.prepare(self._counts)
+
+    def close(self) -> None:
+        """Let go of the descriptors; workers have their own."""
+        for fd in self.handed.descriptors:
+            os.close(fd)
 
     def clear(self, slot: int) -> None:
         """Its worker has ended: its connections are gone, and what it has counted is kept."""

@@ -90,6 +90,18 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until stopped. Raises what `supervise` does, and `OSError` where the system has no room."""
+        try:
+            self._run()
+        finally:
+            for worker in self._fleet.workers:  # none, unless something went wrong here
+                worker.child.kill()
+            close_others(self._sockets, ())
+            self._changes.watcher.close()
+            self._overview.close()
+            self._shared.close()
+            self._selector.close()
+
+    def _run(self) -> None:
         config = self._read()
         try:
             self._sockets = bind(config, _given())
@@ -103,18 +115,11 @@ class Supervisor:
             self._unavailable += error.problems
         except ConfigError as error:
             self._problems += error.problems
-        try:
-            with self._selector, self._signals.caught():
-                for source in (self._signals, self._changes.watcher):
-                    self._selector.register(source, selectors.EVENT_READ)
-                self._fleet.begin(config, self._sockets, self._size)
-                self._loop()
-        finally:
-            for worker in self._fleet.workers:  # none, unless something went wrong here
-                worker.child.kill()
-            close_others(self._sockets, ())
-            self._changes.watcher.close()
-            self._overview.close()
+        with self._signals.caught():
+            for source in (self._signals, self._changes.watcher):
+                self._selector.register(source, selectors.EVENT_READ)
+            self._fleet.begin(config, self._sockets, self._size)
+            self._loop()
         if self._problems:
             raise ConfigError((*self._problems, *self._unavailable))
         if self._unavailable:
