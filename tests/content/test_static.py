@@ -1,6 +1,7 @@
 """Static files: which file answers for a path, how, and what happens when the disk is in trouble."""
 
 import errno
+import itertools
 import logging
 import os
 import resource
@@ -500,11 +501,12 @@ async def test_first_requests_at_the_same_time(tmp_path: Path, caplog: pytest.Lo
 
 @contextmanager
 def descriptors_left(number: int) -> Iterator[None]:
-    """Let the process open no more than that many files, or somewhat more if there are gaps."""
+    """Let the process open no more than that many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free + number, hard))
+    used = {int(line.split()[0]) for line in descriptors()}
+    free = (fd for fd in itertools.count() if fd not in used)
+    limit = next(itertools.islice(free, number, None))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     try:
         yield
     finally:

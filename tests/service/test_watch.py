@@ -3,12 +3,14 @@
 import logging
 import os
 import select
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pad19.service.watch import Watcher
+from support.disk import descriptors
 
 STEP = 50  # milliseconds
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
@@ -19,8 +21,7 @@ SILENCE = 0.5  # seconds in which what must not happen would have happened
 def watcher() -> Iterator[Watcher]:
     watcher = Watcher(step=STEP)
     yield watcher
-    watcher.look_at((), ())
-    watcher.clear()
+    watcher.close()
 
 
 def tells(watcher: Watcher, seconds: float) -> bool:
@@ -229,11 +230,16 @@ def test_what_cannot_be_watched_is_told(
     ]
 
 
-def test_closed_it_says_nothing(tmp_path: Path, watcher: Watcher) -> None:
+def test_closed_it_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.toml"
+    watcher = Watcher(step=STEP)
+    pipe = str(Path(f"/proc/self/fd/{watcher.fileno()}").readlink())
     look(watcher, [path], [], path)
     watcher.close()
     write(path)
-    tells(watcher, SILENCE)
-    write(path)
-    assert not tells(watcher, SILENCE)
+    for thread in threading.enumerate():
+        if thread.name == "watch":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+    assert pipe not in str(descriptors())
+    assert caplog.messages == []

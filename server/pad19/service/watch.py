@@ -31,6 +31,7 @@ class Watcher:
         os.set_blocking(self._write, False)
         self._watched: tuple[frozenset[str], frozenset[str], _Places] = (frozenset(), frozenset(), {})
         self._stop = threading.Event()
+        self._telling = threading.Lock()
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -63,8 +64,11 @@ class Watcher:
                 pass
 
     def close(self) -> None:
-        """Watch nothing more."""
-        self._stop.set()
+        """Watch nothing more. A thread that still has news keeps it to itself."""
+        with self._telling:
+            self._stop.set()
+            os.close(self._read)
+            os.close(self._write)
 
     def _run(
         self, roots: list[str], names: frozenset[str], folders: frozenset[str], stop: threading.Event
@@ -89,10 +93,14 @@ class Watcher:
             ):
                 if changes or news:
                     news = False
-                    with suppress(BlockingIOError):  # it is full of news already
-                        os.write(self._write, b"!")
+                    self._tell(stop)
         except (OSError, RuntimeError, ValueError, ImportError) as error:
             _complain(error)  # inotify and descriptors have their limits, watchfiles wants UTF-8
+
+    def _tell(self, stop: threading.Event) -> None:
+        with self._telling, suppress(BlockingIOError):  # it is full of news already
+            if not stop.is_set():
+                os.write(self._write, b"!")
 
 
 _Places = dict[str, tuple[int, int]]  # folders, and their devices and inodes
