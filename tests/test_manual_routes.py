@@ -31,9 +31,9 @@ from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import Reply
 from pad19.protocol.status import Status
 from pad19.routes import error_page, interface, table
-from pad19.routes.cgi import CGI
-from pad19.routes.cgi_environment import Gateway, variables
-from pad19.routes.cgi_process import Programs
+from pad19.routes.cgi.environment import Gateway, variables
+from pad19.routes.cgi.handler import CGI
+from pad19.routes.cgi.process import Programs
 from pad19.routes.loader import load
 from pad19.routes.mounting import Mounted
 from pad19.routes.output import RouteOutput

@@ -1,5 +1,5 @@
-"""What a route author imports to let people in: see `pad19.dispatch.people`."""
+"""What a route author imports to let people in: see `pad19.dispatch.zones.people`."""
 
-from .dispatch.people import let_in
+from .dispatch.zones.people import let_in
 
 __all__ = ["let_in"]

@@ -40,8 +40,8 @@ from .content.by_path import server_of
 from .content.mimetype import MimeTypes
 from .content.static import StaticFiles
 from .dispatch.incoming import CHUNK
-from .dispatch.intake import ByScheme
 from .dispatch.router import Router
+from .dispatch.zones.intake import ByScheme
 from .protocol import client as protocol
 from .protocol.client import Identity
 from .protocol.failure import Failure, NotFound, PermanentFailure

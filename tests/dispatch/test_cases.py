@@ -15,7 +15,7 @@ from dispatch.visits import VISITS, ZONES, Log, There, Visit, leave, reset
 from pad19.content.static import StaticFiles
 from pad19.dispatch.connection import Deadlines
 from pad19.dispatch.router import Handler
-from pad19.dispatch.zones import Guard
+from pad19.dispatch.zones.guard import Guard
 from pad19.tls.identity import identify
 from support.cases import CASES, HOSTS, Case, L, make_root
 from support.server import (

@@ -16,8 +16,8 @@ from OpenSSL import SSL
 from trio.testing import MockClock, memory_stream_pair
 
 from dispatch.visits import Log
-from pad19.dispatch.admission import REFUSALS
 from pad19.dispatch.connection import BUSY, TICKETS_EVERY, Deadlines
+from pad19.dispatch.limits.admission import REFUSALS
 from pad19.protocol.failure import Failure, Gone, SlowDown
 from pad19.protocol.request import Request
 from pad19.protocol.response import (

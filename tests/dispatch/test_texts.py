@@ -10,8 +10,8 @@ import pytest
 import pad19
 from pad19.dispatch import texts
 from pad19.dispatch.texts import MAX_PATH, MAX_TEXT, STATUSES, Wording, parse, texts_in
-from pad19.dispatch.visitors import Fingerprints
-from pad19.dispatch.zones import Grant, Zone
+from pad19.dispatch.zones.lists import Fingerprints
+from pad19.dispatch.zones.zone import Grant, Zone
 from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import (
     BadRequest,

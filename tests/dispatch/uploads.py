@@ -12,11 +12,12 @@ from types import MappingProxyType
 from pad19.content.edits import Edits
 from pad19.content.static import StaticFiles
 from pad19.content.uploads import Terms, Uploads
-from pad19.dispatch.intake import ByScheme, Intake, UploadTerms
 from pad19.dispatch.router import Handler
-from pad19.dispatch.tokens import Tokens
-from pad19.dispatch.visitors import Fingerprints
-from pad19.dispatch.zones import Grant, Guard, Zone, Zones
+from pad19.dispatch.zones.guard import Guard, Zones
+from pad19.dispatch.zones.intake import ByScheme, Intake, UploadTerms
+from pad19.dispatch.zones.lists import Fingerprints
+from pad19.dispatch.zones.tokens import Tokens
+from pad19.dispatch.zones.zone import Grant, Zone
 from pad19.store.sqlite import open_store
 from pad19.tls.identity import identify
 from support.tls import Pair, self_signed

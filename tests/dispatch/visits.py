@@ -22,8 +22,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pad19.dispatch.record import Record
-from pad19.dispatch.visitors import Fingerprints
-from pad19.dispatch.zones import Grant, Zone, Zones
+from pad19.dispatch.zones.guard import Zones
+from pad19.dispatch.zones.lists import Fingerprints
+from pad19.dispatch.zones.zone import Grant, Zone
 from pad19.tls.identity import identify
 from support.cases import CAFE, DOCS, INDEX, LARGE
 from support.server import Answer, read_all, stdlib_context

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pad19.cli import main
-from pad19.dispatch.visitors import FingerprintFile
+from pad19.dispatch.zones.lists import FingerprintFile
 from pad19.protocol.client import Identity
 from pad19.store.interface import Store
 from pad19.testing import Client, identity

@@ -8,9 +8,9 @@ import pytest
 from pad19.protocol.client import Client, Identity
 from pad19.protocol.gemtext import Link, Preformatted, parse
 from pad19.protocol.request import parse_request
-from pad19.routes.cgi import CGI
-from pad19.routes.cgi_environment import Gateway
-from pad19.routes.cgi_output import OutputBody
+from pad19.routes.cgi.environment import Gateway
+from pad19.routes.cgi.handler import CGI
+from pad19.routes.cgi.output import OutputBody
 from pad19.testing import identity
 from support.scripts import running
 

@@ -11,7 +11,7 @@ import pytest
 from pad19.content.edits import Edits
 from pad19.content.static import StaticFiles
 from pad19.content.uploads import Terms, Uploads
-from pad19.dispatch.intake import ByScheme
+from pad19.dispatch.zones.intake import ByScheme
 from pad19.protocol.client import Client as Visitor
 from pad19.protocol.gemtext import Link, parse
 from pad19.protocol.request import parse_request

@@ -17,8 +17,8 @@ from pad19.protocol.client import Client
 from pad19.protocol.failure import BadRequest, CGIError, Failure, NotFound
 from pad19.protocol.request import Request, TitanRequest, parse_request
 from pad19.protocol.response import Redirect, Response, Success
-from pad19.routes.cgi import CGI
-from pad19.routes.cgi_environment import Gateway
+from pad19.routes.cgi.environment import Gateway
+from pad19.routes.cgi.handler import CGI
 from pad19.routes.interface import RouteError
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes
@@ -316,7 +316,7 @@ async def test_no_room_for_a_program_to_read(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr("pad19.routes.cgi_input._open", Full)
+    monkeypatch.setattr("pad19.routes.cgi.input._open", Full)
     with pytest.raises(Failure) as caught:
         await program(upload("/cgi-bin/show", b"x"))
     assert (caught.value.status, str(caught.value)) == (40, "there is no room for it now")

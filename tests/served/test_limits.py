@@ -124,7 +124,7 @@ def test_many_at_the_same_time(folder: Path) -> None:
                 os.kill(pid, signal.SIGCONT)
             heard = Counter(answers)
         assert heard.keys() <= {page(), SERVER_FULL, b""}
-        assert limit <= heard[page()] <= limit + workers  # see dispatch/shared_counts.py
+        assert limit <= heard[page()] <= limit + workers  # see dispatch/limits/shared_counts.py
         visit_until_served(server.address)
 
 

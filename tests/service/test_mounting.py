@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from pad19.content.static import StaticFiles
-from pad19.dispatch.proxy_paths import parse_upstream
+from pad19.dispatch.proxying.paths import parse_upstream
 from pad19.dispatch.router import Handler
 from pad19.protocol.client import Client
 from pad19.protocol.failure import CGIError, Failure

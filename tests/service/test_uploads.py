@@ -11,7 +11,7 @@ import pytest
 
 from pad19.content.static import StaticFiles
 from pad19.dispatch.router import Handler
-from pad19.dispatch.zones import Zones
+from pad19.dispatch.zones.guard import Zones
 from pad19.protocol.client import Client
 from pad19.protocol.failure import Failure
 from pad19.protocol.request import Request, parse_request

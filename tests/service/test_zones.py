@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from pad19.content.static import StaticFiles
-from pad19.dispatch.zones import Guard
+from pad19.dispatch.zones.guard import Guard
 from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import (
     CertificateNotAuthorised,

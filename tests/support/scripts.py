@@ -9,7 +9,7 @@ from typing import Self
 
 import trio
 
-from pad19.routes.cgi_process import Programs
+from pad19.routes.cgi.process import Programs
 
 SH = "#!/bin/sh\n"
 PYTHON = f"#!{sys.executable}\n"

@@ -13,8 +13,8 @@ import trio
 from trio.testing import memory_stream_pair
 
 from pad19.content.static import StaticFiles
-from pad19.dispatch.admission import Admission
 from pad19.dispatch.connection import Connections, Deadlines
+from pad19.dispatch.limits.admission import Admission
 from pad19.dispatch.listener import Listener
 from pad19.dispatch.presence import Presence
 from pad19.dispatch.record import Record

@@ -16,8 +16,8 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import PATH
-from pad19.dispatch.fingerprints import MAX_NAME, Entry, is_name, normalize, parse_lines
-from pad19.dispatch.people import KnownOtherwise, change, entry_of, let_in
+from pad19.dispatch.zones.fingerprints import MAX_NAME, Entry, is_name, normalize, parse_lines
+from pad19.dispatch.zones.people import KnownOtherwise, change, entry_of, let_in
 from pad19.service.config.environment import expand
 
 MAX_CERTIFICATE = 1024 * 1024  # bytes

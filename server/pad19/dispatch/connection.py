@@ -24,8 +24,8 @@ from pad19.tls.context import Contexts
 from pad19.tls.errors import CutOff, HandshakeFailed, Truncated
 from pad19.tls.stream import TLSStream
 
-from .admission import Admission, NoRoom
 from .incoming import Incoming
+from .limits.admission import Admission, NoRoom
 from .presence import ClientLeft, Presence
 from .record import Record
 from .router import Router

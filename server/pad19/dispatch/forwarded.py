@@ -19,8 +19,8 @@ import trio
 from pad19.protocol.proxy_header import InvalidProxyHeader, ProxyHeader, ProxyHeaderReader
 from pad19.tls.socket_stream import RewindableStream
 
-from .admission import Admission, NoRoom
 from .connection import Connections
+from .limits.admission import Admission, NoRoom
 from .listener import Listener
 from .record import Record
 

@@ -9,8 +9,8 @@ import trio
 
 from pad19.tls.socket_stream import SocketStream
 
-from .admission import Admission
 from .connection import Connections
+from .limits.admission import Admission
 
 LOGGER = logging.getLogger("pad19.dispatch")
 

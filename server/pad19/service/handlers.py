@@ -9,8 +9,10 @@ from pad19.content.static import StaticFiles
 from pad19.dispatch.rewriting import Alias, Moved, Removed, Rewriting, Rule
 from pad19.dispatch.router import Handler
 from pad19.dispatch.texts import Wording, texts_in
-from pad19.dispatch.visitors import AuthorityFile, FingerprintFile, Fingerprints
-from pad19.dispatch.zones import Grant, Guard, List, Zone, Zones, parse_path
+from pad19.dispatch.zones.guard import Guard, Zones
+from pad19.dispatch.zones.lists import AuthorityFile, FingerprintFile, Fingerprints
+from pad19.dispatch.zones.paths import parse_path
+from pad19.dispatch.zones.zone import Grant, List, Zone
 from pad19.protocol.failure import Gone, NotFound, PermanentFailure, ServerUnavailable, TemporaryFailure
 from pad19.protocol.pattern import Pattern, Template
 

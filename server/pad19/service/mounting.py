@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from pad19.content.static import StaticFiles
-from pad19.dispatch.intake import ByScheme
 from pad19.dispatch.prefixes import Prefixes
 from pad19.dispatch.presence import Attended, Presence
 from pad19.dispatch.router import Handler
-from pad19.dispatch.zones import Zones
+from pad19.dispatch.zones.guard import Zones
+from pad19.dispatch.zones.intake import ByScheme
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response, Success
 
@@ -30,7 +30,7 @@ from .sources import code
 from .uploads import may_upload, uploads_for, zones_in_vain
 
 if TYPE_CHECKING:
-    from pad19.routes.cgi_process import Programs
+    from pad19.routes.cgi.process import Programs
     from pad19.routes.mounting import Mounted
     from pad19.store.database import Database
     from pad19.store.sqlite import SQLiteStore
@@ -131,9 +131,9 @@ class Backstage:
     def _gateways(self, capsule: Capsule) -> Iterator[tuple[str, Handler]]:
         if not capsule.cgi and not capsule.scgi:
             return
-        from pad19.routes.cgi import CGI  # few have them, and start time counts
-        from pad19.routes.cgi_environment import Gateway
-        from pad19.routes.cgi_process import Limits, Programs
+        from pad19.routes.cgi.environment import Gateway
+        from pad19.routes.cgi.handler import CGI  # few have them, and start time counts
+        from pad19.routes.cgi.process import Limits, Programs
         from pad19.routes.scgi import SCGI
 
         limits = self._config.cgi
@@ -151,9 +151,9 @@ class Backstage:
     def _proxies(self, capsule: Capsule) -> Iterator[tuple[str, Handler]]:
         if not capsule.proxies:
             return
-        from pad19.dispatch.proxy import Proxy
-        from pad19.dispatch.proxy_paths import ProxyPaths
-        from pad19.dispatch.upstream import Patience, Pinned, Remembered, Upstream
+        from pad19.dispatch.proxying.paths import ProxyPaths
+        from pad19.dispatch.proxying.proxy import Proxy
+        from pad19.dispatch.proxying.upstream import Patience, Pinned, Remembered, Upstream
         from pad19.tls.certificate import CertificateError, load
         from pad19.tls.known_hosts import KnownHosts
 

@@ -7,8 +7,8 @@ another one. Only the supervisor clears what a dead one has left.
 import os
 from dataclasses import dataclass
 
-from pad19.dispatch import shared_counts
-from pad19.dispatch.shared_counts import SharedCounts
+from pad19.dispatch.limits import shared_counts
+from pad19.dispatch.limits.shared_counts import SharedCounts
 
 from .shared_memory import attach, create
 from .telemetry import scoreboard

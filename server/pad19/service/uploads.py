@@ -7,11 +7,12 @@ from pad19.content.edits import Edits
 from pad19.content.mimetype import MimeTypes
 from pad19.content.shelf import Quota
 from pad19.content.uploads import Terms, Uploads
-from pad19.dispatch.intake import Intake, UploadTerms
 from pad19.dispatch.prefixes import Prefixes
 from pad19.dispatch.router import Handler
-from pad19.dispatch.tokens import Tokens
-from pad19.dispatch.zones import Zones, parse_path
+from pad19.dispatch.zones.guard import Zones
+from pad19.dispatch.zones.intake import Intake, UploadTerms
+from pad19.dispatch.zones.paths import parse_path
+from pad19.dispatch.zones.tokens import Tokens
 from pad19.protocol.failure import ProxyRequestRefused
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response

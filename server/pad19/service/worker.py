@@ -14,13 +14,13 @@ from typing import Self
 
 import trio
 
-from pad19.dispatch.admission import Admission
 from pad19.dispatch.connection import Connections, Deadlines
 from pad19.dispatch.forwarded import ForwardedListener, Forwarders
+from pad19.dispatch.limits.admission import Admission
+from pad19.dispatch.limits.shared_counts import SharedCounts
 from pad19.dispatch.listener import Listener
 from pad19.dispatch.record import Record
 from pad19.dispatch.router import Handler, Router
-from pad19.dispatch.shared_counts import SharedCounts
 from pad19.tls.certificate import CertificateError, Credentials, files, load
 from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make

@@ -16,7 +16,7 @@ from types import FrameType
 
 import trio
 
-from pad19.dispatch.admission import Admission
+from pad19.dispatch.limits.admission import Admission
 from pad19.dispatch.record import Record
 
 from .config.model import ConfigError

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pad19.content.mimetype import MimeTypes
-from pad19.dispatch.tokens import MIN_LENGTH
-from pad19.dispatch.zones import parse_path
+from pad19.dispatch.zones.paths import parse_path
+from pad19.dispatch.zones.tokens import MIN_LENGTH
 
 from .capsule import Capsule
 from .listen import Listen

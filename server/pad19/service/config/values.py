@@ -10,8 +10,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from pad19.content.mimetype import normalize
-from pad19.dispatch import fingerprints, texts, zones
-from pad19.dispatch.proxy_paths import parse_upstream
+from pad19.dispatch import texts
+from pad19.dispatch.proxying.paths import parse_upstream
+from pad19.dispatch.zones import fingerprints
+from pad19.dispatch.zones.paths import parse_path
 from pad19.protocol import rate
 from pad19.protocol.pattern import Pattern, Template
 from pad19.protocol.status import Status
@@ -104,7 +106,7 @@ def read_inner_path(text: str, _folder: Path) -> str:
 
 
 def read_zone_path(text: str, _folder: Path) -> str:
-    zones.parse_path(text)
+    parse_path(text)
     return text
 
 

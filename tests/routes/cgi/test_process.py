@@ -11,9 +11,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pad19.protocol.failure import CGIError, ServerUnavailable
-from pad19.routes import cgi_process
-from pad19.routes.cgi_output import GatewayFailure, TookTooLong
-from pad19.routes.cgi_process import CHUNK, LINGER, QUEUE, TERM, Limits, Program, Programs
+from pad19.routes.cgi import process as cgi_process
+from pad19.routes.cgi.output import GatewayFailure, TookTooLong
+from pad19.routes.cgi.process import CHUNK, LINGER, QUEUE, TERM, Limits, Program, Programs
 from support.disk import descriptors
 from support.scripts import PYTHON, SH, Lifeline, running, write_script
 
@@ -181,7 +181,7 @@ async def test_system_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     async def full(*_arguments: object, **_options: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("pad19.routes.cgi_process.trio.lowlevel.open_process", full)
+    monkeypatch.setattr("pad19.routes.cgi.process.trio.lowlevel.open_process", full)
     async with running() as programs:
         with pytest.raises(ServerUnavailable, match="the system is busy"):
             await start(programs, tmp_path, SH)
@@ -359,7 +359,7 @@ async def test_what_cannot_be_killed_is_given_up(
     async with running() as programs:
         program = await start(programs, tmp_path, f"{SH}{ALIVE}echo $$ >&3; sleep 1000")
         pid = int(await lifeline.word())
-        monkeypatch.setattr("pad19.routes.cgi_process.os.killpg", refuse)
+        monkeypatch.setattr("pad19.routes.cgi.process.os.killpg", refuse)
         await program.aclose()
         for pause in (TERM, cgi_process.KILL):
             await wait_all_tasks_blocked()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pad19.routes.cgi_scripts import Script, Scripts
+from pad19.routes.cgi.scripts import Script, Scripts
 from support.scripts import SH, write_script
 
 EXECUTABLE = [
@@ -129,6 +129,6 @@ def test_trouble_is_not_absence(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def fail(path: str) -> os.stat_result:
         raise OSError(errno.EIO, "Input/output error", path)
 
-    monkeypatch.setattr("pad19.routes.cgi_scripts.os.stat", fail)
+    monkeypatch.setattr("pad19.routes.cgi.scripts.os.stat", fail)
     with pytest.raises(OSError, match="Input/output error"):
         Scripts(root).find(("hello.cgi",))

@@ -22,7 +22,7 @@ import trio
 
 from pad19.protocol.failure import CGIError, ServerUnavailable
 
-from .cgi_output import GatewayFailure, TookTooLong
+from .output import GatewayFailure, TookTooLong
 
 LOGGER = logging.getLogger("pad19.cgi")
 
@@ -105,7 +105,7 @@ class Programs:
 
 
 class Program:
-    """One that was started: a source of output (see `cgi_output`)."""
+    """One that was started: a source of output (see `output`)."""
 
     def __init__(self, process: trio.Process, path: str, timeout: float) -> None:
         self.name = path

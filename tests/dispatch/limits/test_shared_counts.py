@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pad19.dispatch.buckets import BUCKET, BUCKETS, KEY, find, places
-from pad19.dispatch.shared_counts import MAX_COUNT, SharedCounts, clear, prepare, size
+from pad19.dispatch.limits.buckets import BUCKET, BUCKETS, KEY, find, places
+from pad19.dispatch.limits.shared_counts import MAX_COUNT, SharedCounts, clear, prepare, size
 
 COLUMNS = 5
 ADA, BOB = "192.0.2.1", "192.0.2.2"
@@ -245,9 +245,9 @@ TestWorkers.settings = settings(deadline=None, max_examples=40, stateful_step_co
 
 PROCESS = """
 import mmap, sys
-from pad19.dispatch.admission import Admission
+from pad19.dispatch.limits.admission import Admission
 from pad19.protocol.rate import Rate
-from pad19.dispatch.shared_counts import SharedCounts, size
+from pad19.dispatch.limits.shared_counts import SharedCounts, size
 
 fd, columns, own = map(int, sys.argv[1:])
 area = mmap.mmap(fd, size(columns))

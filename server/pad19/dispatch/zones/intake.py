@@ -7,13 +7,14 @@ zone: a zone has its own.
 from collections.abc import Mapping, Sequence
 
 from pad19.content.uploads import Terms
+from pad19.dispatch.router import Handler
 from pad19.protocol.failure import NotFound, PermanentFailure
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response
 
-from .router import Handler
+from .guard import Zones
+from .paths import Segments
 from .tokens import Tokens
-from .zones import Segments, Zones
 
 
 class UploadTerms:

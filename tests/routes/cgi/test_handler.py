@@ -16,9 +16,9 @@ from pad19.protocol.failure import BadRequest, CGIError, Failure, NotFound, Temp
 from pad19.protocol.request import parse_request
 from pad19.protocol.response import BrokenBody, Redirect, Reply, Response, Stream
 from pad19.protocol.status import Status
-from pad19.routes.cgi import CGI
-from pad19.routes.cgi_environment import Gateway
-from pad19.routes.cgi_process import Limits, Program, Programs
+from pad19.routes.cgi.environment import Gateway
+from pad19.routes.cgi.handler import CGI
+from pad19.routes.cgi.process import Limits, Program, Programs
 from support.scripts import PYTHON, SH, Lifeline, running, write_script
 from support.server import Server, ask, connect, listening
 
@@ -184,7 +184,7 @@ async def test_disk_in_trouble(
         raise OSError(5, "Input/output error", path)
 
     handler = capsule.handler()
-    monkeypatch.setattr("pad19.routes.cgi_scripts.os.stat", fail)
+    monkeypatch.setattr("pad19.routes.cgi.scripts.os.stat", fail)
     with pytest.raises(TemporaryFailure, match="cannot be read now"):
         await handler(parse_request(b"gemini://localhost/cgi-bin/a", Client()))
     assert caplog.messages == [f"{str(capsule.root / 'cgi-bin/a')!r}: Input/output error"]

@@ -21,7 +21,7 @@ from pad19.protocol.uri import URI
 from pad19.tls.client import Connection, reason
 from pad19.tls.errors import Truncated
 
-from .proxy_paths import ProxyPaths
+from .paths import ProxyPaths
 from .upstream import Upstream, UpstreamFailed
 
 LOGGER = logging.getLogger("pad19.proxy")

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pad19.dispatch.buckets import BUCKET
-from pad19.dispatch.rate_limit import RateLimit
-from pad19.dispatch.shared_counts import SharedCounts, prepare, size
+from pad19.dispatch.limits.buckets import BUCKET
+from pad19.dispatch.limits.rate_limit import RateLimit
+from pad19.dispatch.limits.shared_counts import SharedCounts, prepare, size
 from pad19.protocol.rate import Rate
 from support.clock import Clock
 

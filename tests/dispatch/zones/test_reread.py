@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pad19.dispatch import reread
-from pad19.dispatch.reread import MAX_FILE, MAX_TOLD, Reread
+from pad19.dispatch.zones import reread
+from pad19.dispatch.zones.reread import MAX_FILE, MAX_TOLD, Reread
 from support.disk import TomorrowsClock, descriptors, next_tick
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pad19.dispatch.proxy_paths import ProxyPaths, parse_upstream
+from pad19.dispatch.proxying.paths import ProxyPaths, parse_upstream
 from pad19.protocol.client import Client
 from pad19.protocol.failure import BadRequest, Failure, NotFound
 from pad19.protocol.request import MAX_URI, Request, parse_request

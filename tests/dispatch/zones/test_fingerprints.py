@@ -1,6 +1,6 @@
 import pytest
 
-from pad19.dispatch.fingerprints import Entry, is_name, normalize, parse_line, parse_lines
+from pad19.dispatch.zones.fingerprints import Entry, is_name, normalize, parse_line, parse_lines
 
 HEX = "0123456789abcdef" * 4
 FINGERPRINT = f"sha256:{HEX}"

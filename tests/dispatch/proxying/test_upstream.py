@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pad19.dispatch.proxy_paths import parse_upstream
-from pad19.dispatch.upstream import (
+from pad19.dispatch.proxying.paths import parse_upstream
+from pad19.dispatch.proxying.upstream import (
     LINGER,
     Patience,
     Pinned,

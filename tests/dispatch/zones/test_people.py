@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import pad19.people
-from pad19.dispatch.people import KnownOtherwise, let_in
-from pad19.dispatch.visitors import FingerprintFile
+from pad19.dispatch.zones.lists import FingerprintFile
+from pad19.dispatch.zones.people import KnownOtherwise, let_in
 from pad19.testing import identity
 
 ADA, BOB = identity("Ada"), identity("Bob")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pad19.dispatch.tokens import Tokens
+from pad19.dispatch.zones.tokens import Tokens
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pad19.content.static import StaticFiles
-from pad19.dispatch import reread
 from pad19.dispatch.router import Handler
-from pad19.dispatch.tokens import Tokens
-from pad19.dispatch.visitors import AuthorityFile, FingerprintFile, Fingerprints
-from pad19.dispatch.zones import Grant, Guard, List, Zone, Zones, parse_path
+from pad19.dispatch.zones import reread
+from pad19.dispatch.zones.guard import Guard, Zones
+from pad19.dispatch.zones.lists import AuthorityFile, FingerprintFile, Fingerprints
+from pad19.dispatch.zones.paths import parse_path
+from pad19.dispatch.zones.tokens import Tokens
+from pad19.dispatch.zones.zone import Grant, List, Zone
 from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import (
     CertificateNotAuthorised,

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from pad19.dispatch.admission import (
+from pad19.dispatch.limits.admission import (
     DEFAULT_PER_ADDRESS,
     REFUSALS,
     REFUSALS_PER_ADDRESS,
@@ -14,7 +14,7 @@ from pad19.dispatch.admission import (
     Ticket,
     group_of,
 )
-from pad19.dispatch.shared_counts import SharedCounts, clear, prepare, size
+from pad19.dispatch.limits.shared_counts import SharedCounts, clear, prepare, size
 from pad19.protocol.rate import Rate
 from support.clock import Clock
 

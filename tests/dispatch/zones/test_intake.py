@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from pad19.content.uploads import Terms
-from pad19.dispatch.intake import ByScheme, Intake, UploadTerms
 from pad19.dispatch.rewriting import Alias, Rewriting
-from pad19.dispatch.tokens import Tokens
-from pad19.dispatch.visitors import Fingerprints
-from pad19.dispatch.zones import Grant, Guard, Zone, Zones
+from pad19.dispatch.zones.guard import Guard, Zones
+from pad19.dispatch.zones.intake import ByScheme, Intake, UploadTerms
+from pad19.dispatch.zones.lists import Fingerprints
+from pad19.dispatch.zones.tokens import Tokens
+from pad19.dispatch.zones.zone import Grant, Zone
 from pad19.protocol.client import Client
 from pad19.protocol.failure import Failure, NotFound
 from pad19.protocol.pattern import Pattern, Template

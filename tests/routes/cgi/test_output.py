@@ -7,7 +7,7 @@ import pytest
 from pad19.protocol.failure import CGIError
 from pad19.protocol.response import BrokenBody, Reply, Stream
 from pad19.protocol.status import Status
-from pad19.routes.cgi_output import GatewayFailure, TookTooLong, respond
+from pad19.routes.cgi.output import GatewayFailure, TookTooLong, respond
 
 FULL = "m" * 1024
 

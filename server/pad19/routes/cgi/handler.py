@@ -11,11 +11,11 @@ from pad19.protocol.request import Request
 from pad19.protocol.response import MAX_META, Redirect, Response
 from pad19.protocol.uri import percent_encode
 
-from .cgi_environment import Gateway, Mount, join, variables
-from .cgi_input import received
-from .cgi_output import respond
-from .cgi_process import Programs
-from .cgi_scripts import Script, Scripts
+from .environment import Gateway, Mount, join, variables
+from .input import received
+from .output import respond
+from .process import Programs
+from .scripts import Script, Scripts
 
 LOGGER = logging.getLogger("pad19.cgi")
 

@@ -10,7 +10,7 @@ from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import NotFound
 from pad19.protocol.request import parse_request
 from pad19.protocol.upload import Upload
-from pad19.routes.cgi_environment import ClientHash, Gateway, Mount, variables
+from pad19.routes.cgi.environment import ClientHash, Gateway, Mount, variables
 
 DIGEST = "ab" * 32
 KEY_DIGEST = "01" * 32

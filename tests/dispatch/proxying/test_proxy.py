@@ -12,9 +12,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pad19.dispatch.forwarded import ForwardedListener, Forwarders
-from pad19.dispatch.proxy import CONNECTIONS, Proxy
-from pad19.dispatch.proxy_paths import ProxyPaths, parse_upstream
-from pad19.dispatch.upstream import Patience, Pinned, Upstream
+from pad19.dispatch.proxying.paths import ProxyPaths, parse_upstream
+from pad19.dispatch.proxying.proxy import CONNECTIONS, Proxy
+from pad19.dispatch.proxying.upstream import Patience, Pinned, Upstream
 from pad19.protocol.client import Client
 from pad19.protocol.failure import NotFound, ProxyError, ProxyRequestRefused, ServerUnavailable
 from pad19.protocol.request import Request, parse_request

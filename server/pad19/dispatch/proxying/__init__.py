@@ -1,0 +1,1 @@
+"""Other Gemini servers that answer below a path of ours."""

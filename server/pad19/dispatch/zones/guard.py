@@ -1,0 +1,108 @@
+"""Zones: who may read what, and who may upload where, decided before anything else looks at the path.
+
+A zone guards a path and all that is below it; of several, the longest counts. Who answers behind it
+may read a path in another way than we do: ``//`` may be ``/`` to a program, ``%2F`` a separator,
+``/MEMBERS/`` the same folder as ``/members/`` to a disk, and ``/members/`` is answered with an index
+file. So a path is read in all of these ways, and the zone of each reading has to let the client in.
+Reading too much into a path closes it too often; it never opens it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pad19.dispatch.router import Handler
+from pad19.protocol.failure import Failure, PermanentFailure
+from pad19.protocol.request import Request
+from pad19.protocol.response import Response
+
+from .paths import Segments, fold, folded, resolve
+from .zone import Zone
+
+
+class Zones:
+    """All zones of a capsule. ``index``: the names of files that answer for a folder."""
+
+    def __init__(self, zones: Iterable[Zone], index: Sequence[str] = ()) -> None:
+        self._exact: dict[Segments, list[Zone]] = {}
+        self._folded: dict[Segments, list[Zone]] = {}
+        for zone in zones:
+            self._exact.setdefault(zone.path, []).append(zone)
+            self._folded.setdefault(folded(zone.path), []).append(zone)
+        self._deepest = max(map(len, self._exact), default=0)
+        ends = {path[-1] for path in self._folded if path}
+        self._index = tuple(name for name in index if fold(name) in ends)
+
+    def check(self, request: Request, *, write: bool = False) -> None:
+        """Let a request pass, or not. To write, there must be a zone that allows it.
+
+        A titan path comes without its parameters.
+
+        Raises:
+            Failure: See `Zone.admit`.
+        """
+        zones = self.covering(request)
+        if write and not zones:
+            raise PermanentFailure("nobody may upload here")
+        for zone in zones:
+            if write:
+                zone.admit_upload(request)
+            else:
+                zone.admit(request.client)
+
+    def has_writer(self, request: Request) -> bool:
+        """Whether the client's certificate alone lets it upload there, without a token."""
+        zones = self.covering(request)
+        try:
+            for zone in zones:
+                zone.admit(request.client, write=True)
+        except Failure:
+            return False
+        return bool(zones) and request.client.certificate is not None
+
+    def covering(self, request: Request) -> list[Zone]:
+        """The zones that have to let a request in. There are several if its path has several readings."""
+        zones: list[Zone] = []
+        for reading in self._readings(request):
+            for table, segments in ((self._exact, reading), (self._folded, folded(reading))):
+                zones += [zone for zone in self._longest(table, segments) if zone not in zones]
+        return zones
+
+    def _readings(self, request: Request) -> Iterator[Segments]:
+        segments = request.segments
+        resolved = resolve(segments)
+        yield segments
+        if resolved != segments:
+            yield resolved
+        if request.path.endswith("/"):
+            for name in self._index:
+                yield (*resolved, name)
+
+    def _longest(self, table: dict[Segments, list[Zone]], segments: Segments) -> list[Zone]:
+        for length in range(min(len(segments), self._deepest), -1, -1):
+            if found := table.get(segments[:length]):
+                return found
+        return []
+
+
+class Guard:
+    """A handler in front of another one."""
+
+    def __init__(self, zones: Zones, inner: Handler) -> None:
+        self._zones = zones
+        self._inner = inner
+
+    async def __call__(self, request: Request) -> Response:
+        """Let the other one answer those who may pass.
+
+        Outside of zones everything passes, also uploads: who takes those into files asks `Zones.check`,
+        and routes have policies of their own.
+
+        Raises:
+            Failure: See `Zone.admit`; and whatever the other one raises.
+        """
+        is_upload = request.scheme == "titan"
+        for zone in self._zones.covering(request):
+            if is_upload:
+                zone.admit_upload(request)
+            else:
+                zone.admit(request.client)
+        return await self._inner(request)
