@@ -3,7 +3,6 @@
 Each runs in a process of its own, where what it leaves open and what it remembers stay.
 """
 
-import json
 import re
 import shutil
 import ssl
@@ -11,11 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pad19.tls.making import make_client
+from support.clients import run_client
 from support.process import PATIENCE, Serving, connect_tls, gemini, read_rest, serving
 from support.server import stdlib_context
 
@@ -75,42 +74,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield server
 
 
-def run(client: str, folder: Path, *arguments: str | Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", client, *map(str, arguments)],
-        cwd=folder,
-        env={"HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
 @CLIENTS
 def test_a_page(client: str, server: Serving, tmp_path: Path) -> None:
-    answer = run(client, tmp_path, gemini(server.address), tmp_path)
+    answer = run_client(client, tmp_path, gemini(server.address), tmp_path)
     assert answer["statuses"] == ["20"]
     assert answer["meta"] == "text/gemini; lang=en"
     # Agunua keeps what follows the last line as one more.
     assert answer["body"].rstrip("\n") == PAGE.rstrip("\n")
-    again = run(client, tmp_path, gemini(server.address), tmp_path)
+    again = run_client(client, tmp_path, gemini(server.address), tmp_path)
     assert again == answer  # the certificate is still the one they remember
 
 
 @CLIENTS
 def test_a_redirect(client: str, server: Serving, tmp_path: Path) -> None:
-    answer = run(client, tmp_path, gemini(server.address, "/docs"), tmp_path)
+    answer = run_client(client, tmp_path, gemini(server.address, "/docs"), tmp_path)
     assert answer["statuses"] == ["31", "20"]
     assert answer["body"].rstrip("\n") == "# Manual"
 
 
 @CLIENTS
 def test_not_found(client: str, server: Serving, tmp_path: Path) -> None:
-    answer = run(client, tmp_path, gemini(server.address, "/nope"), tmp_path)
+    answer = run_client(client, tmp_path, gemini(server.address, "/nope"), tmp_path)
     assert answer["statuses"] == ["51"]
     assert answer["meta"]
 
@@ -120,7 +104,7 @@ def test_a_client_certificate(client: str, server: Serving, tmp_path: Path) -> N
     certificate, key = tmp_path / "ada.crt", tmp_path / "ada.key"
     identity = make_client("Ada", certificate, key)
     path = f"/nope/{'i' if client == IGNITION else 'a'}"
-    answer = run(client, tmp_path, gemini(server.address, path), tmp_path, certificate, key)
+    answer = run_client(client, tmp_path, gemini(server.address, path), tmp_path, certificate, key)
     assert answer["statuses"] == ["51"]
     record = server.records_until(gemini(server.address, path))[-1]
     assert record["fingerprint"] == identity.fingerprint

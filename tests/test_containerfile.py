@@ -15,14 +15,13 @@ import click
 import pytest
 
 from pad19.cli import main
-from pad19.protocol import gemtext
-from pad19.protocol.gemtext import Preformatted
 from support import container, podman
+from support.manual import preformatted, shell_steps
 from support.podman import Podman
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
-PAGE = ROOT / "capsule/content/hosting/containers.gmi"
+PAGE = "hosting/containers.gmi"
 PATIENCE = 20.0  # seconds until something that must happen counts as missing
 
 pytestmark = [
@@ -142,19 +141,9 @@ def image(built: Image) -> Iterator[Image]:
     built.podman("rm", "--force", "--ignore", "--time=0", "pad19")
 
 
-def steps() -> dict[str, str]:
-    """The commands of the page, by their description."""
-    lines = gemtext.parse(PAGE.read_text("utf-8"))
-    shown = [line for line in lines if isinstance(line, Preformatted)]
-    return {line.alt[7:]: line.text for line in shown if line.alt.startswith("shell: ")}
-
-
 @pytest.fixture
 def capsule(tmp_path: Path) -> Path:
-    lines = gemtext.parse(PAGE.read_text("utf-8"))
-    [text] = [
-        line.text for line in lines if isinstance(line, Preformatted) and line.alt == "~/capsule/pad19.toml"
-    ]
+    [text] = [text for name, text in preformatted(PAGE) if name == "~/capsule/pad19.toml"]
     (tmp_path / "content").mkdir(parents=True)
     (tmp_path / "content/index.gmi").write_text("# Hello\n")
     (tmp_path / "pad19.toml").write_text(f"{text}\n")
@@ -164,7 +153,7 @@ def capsule(tmp_path: Path) -> Path:
 
 
 def test_it_serves_as_the_manual_says(image: Image, capsule: Path) -> None:
-    left = steps()
+    left = shell_steps(PAGE)
     assert f"-f deploy/{DEPLOY.joinpath('Containerfile').name} ." in left.pop("build the image")
     image.manual(left.pop("run it"), capsule)
     image.wait_for("Listening on ")
@@ -203,7 +192,7 @@ def test_it_serves_as_the_manual_says(image: Image, capsule: Path) -> None:
     assert image.podman("inspect", "--format={{.State.ExitCode}}", "pad19").strip() == "0"
     assert "Traceback" not in image.podman("logs", "pad19")
     image.manual(left.pop("stop, and make room for a new container").splitlines()[1], capsule)
-    image.manual(steps()["run it"], capsule)
+    image.manual(shell_steps(PAGE)["run it"], capsule)
     image.wait_for(key)
     assert left.keys() == {"a probe"}
     image.wait_for("Listening on ")

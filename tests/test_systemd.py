@@ -13,16 +13,15 @@ from pathlib import Path
 import pytest
 
 from pad19.dispatch.record import Record
-from pad19.protocol import gemtext
-from pad19.protocol.gemtext import Preformatted
 from pad19.service.config.load import load
 from pad19.service.logs.access_log import formatter
 from support import container
 from support.container import Container
+from support.manual import preformatted, shell_steps
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
-PAGE = ROOT / "capsule/content/hosting/systemd.gmi"
+PAGE = "hosting/systemd.gmi"
 
 pytestmark = [
     pytest.mark.machine,
@@ -161,18 +160,9 @@ def test_the_jail_uses_the_filter_that_there_is() -> None:
 # The manual
 
 
-def steps() -> Iterator[tuple[str, str]]:
-    """The commands of the page, by their description."""
-    for line in gemtext.parse(PAGE.read_text("utf-8")):
-        if isinstance(line, Preformatted) and line.alt.startswith("shell: "):
-            yield line.alt.removeprefix("shell: "), line.text
-
-
 def examples() -> list[str]:
     """Configurations as they are installed, or shown."""
-    lines = gemtext.parse(PAGE.read_text("utf-8"))
-    shown = [line for line in lines if isinstance(line, Preformatted)]
-    texts = [line.text for line in shown if line.alt == "/etc/pad19/pad19.toml"]
+    texts = [text for name, text in preformatted(PAGE) if name == "/etc/pad19/pad19.toml"]
     return [(DEPLOY / "pad19.toml").read_text("utf-8"), *texts]
 
 
@@ -181,10 +171,9 @@ def lines_that_name(folder: str) -> str:
     return "\n".join(line for text in examples() for line in text.splitlines() if f'"{folder}' in line)
 
 
-def example(alt: str) -> str:
+def example(name: str) -> str:
     """A file that the page shows."""
-    lines = gemtext.parse(PAGE.read_text("utf-8"))
-    [text] = [line.text for line in lines if isinstance(line, Preformatted) and line.alt == alt]
+    [text] = [text for found, text in preformatted(PAGE) if found == name]
     return text
 
 
@@ -206,7 +195,7 @@ def test_configurations_work(text: str, tmp_path: Path) -> None:
 def test_the_readme_has_the_same_commands() -> None:
     written = (DEPLOY / "README.md").read_text("utf-8")
     [block] = re.findall(r"## systemd, on Debian\n.*?```sh\n(.*?)\n```", written, re.DOTALL)
-    texts = dict(steps())
+    texts = shell_steps(PAGE)
     first = list(texts)[: list(texts).index("look") + 1]
     assert block == "\n".join(texts[name] for name in first)
 
@@ -242,7 +231,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         pytest.skip(reason)
     with container.booted(tmp_path_factory.mktemp("machine")) as machine:
         for name in PROGRAM:
-            machine.run(dict(steps())[name])
+            machine.run(shell_steps(PAGE)[name])
         write(machine, "/root/visitor.py", (ROOT / "tests/support/visitor.py").read_text())
         yield machine
 
@@ -252,7 +241,7 @@ def service(machine: Container) -> Iterator[Container]:
     """The machine with the service, as if it had just been installed."""
     machine.run(AS_BEFORE)
     for name in SERVICE:
-        machine.run(dict(steps())[name])
+        machine.run(shell_steps(PAGE)[name])
     yield machine
     assert "Traceback" not in machine.run("journalctl --boot")
 
@@ -288,7 +277,7 @@ def processes(machine: Container) -> set[str]:
 
 
 def test_the_manual_from_nothing_to_a_service(service: Container) -> None:
-    left = {name: text for name, text in steps() if name not in {*PROGRAM, *SERVICE}}
+    left = {name: text for name, text in shell_steps(PAGE).items() if name not in {*PROGRAM, *SERVICE}}
 
     def step(name: str) -> str:
         return service.run(left.pop(name))
@@ -383,7 +372,7 @@ mkdir state
 touch state/known_hosts
 chmod -R go= /home/ada
 """)
-    bring, start, look = (dict(steps())[name] for name in MOVING)
+    bring, start, look = (shell_steps(PAGE)[name] for name in MOVING)
     service.run(bring)
     write(service, "/etc/pad19/pad19.toml", example("/etc/pad19/pad19.toml: of such a capsule"))
     service.run(start)
@@ -413,7 +402,7 @@ def test_nobody_notices_a_reload(service: Container) -> None:
 
     # These are noticed by themselves: a certificate, more workers, a mistake.
     before = journal(service).count("reloaded: ")
-    service.run(dict(steps())["renew a certificate"].replace("example.org", "localhost"))
+    service.run(shell_steps(PAGE)["renew a certificate"].replace("example.org", "localhost"))
     wait_until(service, f'[ "$(journalctl -u pad19 -o cat | grep -c "^reloaded: ")" -gt {before} ]')
     service.run("sed -i 's/^\\[server\\]/&\\nworkers = 2/' /etc/pad19/pad19.toml")
     wait_until(service, "[ $(wc -l < /sys/fs/cgroup/system.slice/pad19.service/cgroup.procs) = 3 ]")
@@ -488,7 +477,7 @@ def test_several_sockets(service: Container) -> None:
     service.run("groupadd --force haproxy")
     service.run("systemctl stop pad19.socket pad19.service")
     service.run("systemctl daemon-reload\nsystemctl start pad19.socket")
-    service.run(dict(steps())["one more socket"])
+    service.run(shell_steps(PAGE)["one more socket"])
     places = {"0.0.0.0:1965", "[::]:1965", "127.0.0.1:1966"}
     places |= {"unix:/run/pad19-plain.sock", "unix:/run/pad19-forwarder.sock"}
     assert {*show(service, "StatusText").partition(" on ")[2].split(", ")} == places
@@ -532,7 +521,7 @@ for name in fullchain privkey; do
     ln -s ../../archive/example.org/${{name}}1.pem live/example.org/$name.pem
 done
 """)
-    service.run(dict(steps())["let pad19 read a key of certbot"])
+    service.run(shell_steps(PAGE)["let pad19 read a key of certbot"])
     configure(service, lines_that_name("/etc/letsencrypt"))
     shown = f"{GET.replace(' get ', ' get --trust -v ')} 2>&1 | sed -n 's/^  certificate *//p'"
     wait_until(service, "journalctl -u pad19 -o cat | grep '^reloaded: '")

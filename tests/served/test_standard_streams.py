@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ import pytest
 
 from support import proc
 from support.capsule_folder import RELOADED, UNREACHABLE, configure, page, received
-from support.process import CHUNK, COMMAND, PATIENCE, Address, fetch, gemini
+from support.process import CHUNK, COMMAND, PATIENCE
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.machine
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.machine
 class Unheard:
     """A server whose announcement nobody hears."""
 
-    def __init__(self, process: subprocess.Popen[bytes], address: Address) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], address: Path) -> None:
         self.pid = process.pid
         self.process = process
         self.address = address
@@ -45,17 +44,16 @@ class Unheard:
         wait_until(lambda: old not in self.workers)
 
     def answers(self) -> bool:
-        with suppress(ConnectionError):
-            return fetch(self.address, gemini(self.address)).received == page()
+        with suppress(FileNotFoundError, ConnectionError):
+            return received(self.address) == page()
         return False
 
 
 @contextmanager
 def unheard(folder: Path, redirection: str, stderr: int = subprocess.DEVNULL) -> Iterator[Unheard]:
     """`pad19 serve` with a redirection as the shell knows them, until it has been stopped."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        address = sock.getsockname()
-    configure(folder, listen=f"127.0.0.1:{address[1]}", log="access = 'access.log'")
+    address = folder / "pad19.sock"
+    configure(folder, listen=f"unix:{address}", log="access = 'access.log'")
     process = subprocess.Popen(
         ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, "serve", str(folder)],
         env=os.environ | {"HOME": str(folder)},
@@ -155,7 +153,7 @@ def test_messages_that_nobody_reads_hold_up_nobody(folder: Path) -> None:
             (folder / "away").rename(folder / "content")
             said = read_until(reader, "cannot be entered", 1)
             server.reload()
-            reloaded = f"{RELOADED}localhost on 127.0.0.1:{server.address[1]}\n"
+            reloaded = f"{RELOADED}localhost on unix:{server.address}\n"
             said += read_until(reader, reloaded, 3 - said.count(reloaded))
             assert said.count("was ended by SIGKILL\n") == 2
             assert "lost" not in said

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pad19.tls.identity import identify_pem
 from pad19.tls.making import make_client
 from support.capsule_folder import reload
-from support.process import PATIENCE, Serving, fetch, gemini
+from support.clients import run_client
+from support.process import Serving, fetch, gemini
 from support.titan import OLD, TOKEN, K, configuration, put, send, served
 from support.uploads import files_below, versions_of
 
@@ -73,20 +70,6 @@ asyncio.run(main())
 """
 
 
-def run_nauyaca(folder: Path, *arguments: str | Path) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", NAUYACA, *map(str, arguments)],
-        cwd=folder,
-        env={"HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 @pytest.mark.skipif(find_spec("nauyaca") is None, reason="nauyaca is not installed")
 @pytest.mark.parametrize("by", ["token", "certificate"])
 def test_a_client_of_other_hands(by: str, tmp_path: Path) -> None:
@@ -99,7 +82,7 @@ def test_a_client_of_other_hands(by: str, tmp_path: Path) -> None:
     with served(tmp_path, text.replace(TOKEN, token)) as server:
         uri = gemini(server.address, "/ada/a.gmi" if by == "certificate" else "/a.gmi")
         arguments = ["", certificate, key] if by == "certificate" else [token]
-        first, second, page, png, deleted, gone = run_nauyaca(tmp_path, uri, tmp_path, *arguments)
+        first, second, page, png, deleted, gone = run_client(NAUYACA, tmp_path, uri, tmp_path, *arguments)
         assert "swordfish" not in server.out
     assert first[:2] == second[:2] == [30, uri]
     assert page == [20, "text/gemini", "# Second"]

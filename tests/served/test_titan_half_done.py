@@ -48,14 +48,14 @@ def test_an_upload_that_is_cut_anywhere_changes_nothing(uploads: Serving, tmp_pa
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
-from pad19.content.shelf import Place, Shelf
+from pad19.content.file_tree import FileTree, Place
 root, count = sys.argv[1], int(sys.argv[2])
-shelf, place = Shelf(root, Path(root).parent / "locks", keep=2, folders=True), Place(("a",), "n.gmi")
+tree, place = FileTree(root, Path(root).parent / "locks", keep=2, folders=True), Place(("a",), "n.gmi")
 bodies = [bytes([letter]) * 100_000 for letter in b"ABCDEF"]
 def write_for_ever():
     while True:
         for body in bodies:
-            draft = shelf.draft(place, len(body))
+            draft = tree.draft(place, len(body))
             draft.write(body[:50_000])
             draft.write(body[50_000:])
             draft.publish()
@@ -90,7 +90,8 @@ def test_a_worker_that_is_killed_at_any_moment_leaves_whole_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient = (
-        "from pad19.service import fleet; fleet.BACK_OFF = (0.01, 0.01); from pad19.cli import main; main()"
+        "from pad19.service import restarts; restarts.BACK_OFF = (0.01, 0.01); "
+        "from pad19.cli import main; main()"
     )
     monkeypatch.setattr("support.process.COMMAND", [sys.executable, "-c", impatient])
     bodies = [bytes([letter]) * 300_000 for letter in b"ABCD"]

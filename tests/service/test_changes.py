@@ -1,6 +1,5 @@
 """What counts as a change, of files that are really there."""
 
-import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +9,19 @@ from pad19.service.changes import Changes
 from pad19.service.config.load import load, resolve
 from pad19.service.config.model import Config, ConfigError
 from pad19.service.signature import Signatures, signatures
+from pad19.service.watch import Watcher
+from support.waiting import is_readable, wait_for_threads
 
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
 
 
 class Story:
-    """A server that reads its configuration, as `supervisor.Supervisor` does."""
+    """A server that reads its configuration, as `reloader.Reloader` does."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.changes = Changes()
+        self.watcher = Watcher()
+        self.changes = Changes(self.watcher)
 
     @property
     def file(self) -> Path:
@@ -51,7 +53,8 @@ def story(tmp_path: Path) -> Iterator[Story]:
     story = Story(tmp_path)
     write(story.file, "include = 'sites/*.toml'\n[[capsule]]")
     yield story
-    story.changes.watcher.close()
+    story.watcher.close()
+    wait_for_threads("watch")
 
 
 def write(path: Path, text: str) -> None:
@@ -189,9 +192,9 @@ def test_files_that_are_known_and_others(story: Story) -> None:
 
 def tells(story: Story) -> bool:
     """Whether the watcher says something, which is forgotten then."""
-    ready, _, _ = select.select([story.changes.watcher], [], [], PATIENCE)
-    story.changes.watcher.clear()
-    return bool(ready)
+    ready = is_readable(story.watcher, PATIENCE)
+    story.watcher.clear()
+    return ready
 
 
 def test_it_can_be_waited_for(story: Story) -> None:
@@ -242,7 +245,8 @@ def test_without_a_file_there_are_certificates(tmp_path: Path) -> None:
     key.parent.mkdir()
     content = tmp_path / "content"
     content.mkdir()
-    changes = Changes()
+    watcher = Watcher()
+    changes = Changes(watcher)
     changes.reading()
     config = resolve(content, certs=tmp_path / "certs")
     changes.was_read(config)
@@ -251,4 +255,5 @@ def test_without_a_file_there_are_certificates(tmp_path: Path) -> None:
     assert changes.news() is None
     key.touch()
     assert changes.news()
-    changes.watcher.close()
+    watcher.close()
+    wait_for_threads("watch")

@@ -27,6 +27,7 @@ from pad19.service.handover import (
 )
 from pad19.service.shared_state import Handed
 from pad19.service.sockets import bind
+from support.disk import descriptors, small_files
 
 SHOWN = Shown("localhost", "sha256:00", "sha256:01", 4102444800.5, is_new=True)
 
@@ -61,6 +62,25 @@ def test_an_order_arrives_as_it_was_given(tmp_path: Path) -> None:
         os.close(fd)
     assert taken == order
     assert taken.descriptors == (11, 13, 17, 18, 7)
+
+
+def test_an_order_that_finds_no_room_leaves_nothing_open() -> None:
+    order = Order(
+        config=Config(capsules=(Capsule(content=Path("x" * 4096)),)),
+        is_development=False,
+        generation=1,
+        number=0,
+        size=1,
+        slot=0,
+        shared=Handed(-1, -1, 1),
+        sockets=(),
+        reports=-1,
+        lifeline=-1,
+    )
+    before = descriptors()
+    with small_files(1024), pytest.raises(OSError, match="File too large"):
+        order.put()
+    assert descriptors() == before
 
 
 def test_what_is_no_order_is_not_taken() -> None:

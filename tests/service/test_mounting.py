@@ -1,105 +1,23 @@
-"""What is put in front of a capsule's files, without sockets: who answers, and what lives beside requests."""
+"""What is put in front of a capsule's files, without sockets: who answers."""
 
 import logging
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from textwrap import dedent
-from types import ModuleType
 
 import pytest
-import trio
-from trio.testing import MockClock
 
 from pad19.content.static import StaticFiles
 from pad19.dispatch.proxying.paths import parse_upstream
-from pad19.dispatch.router import Handler
-from pad19.protocol.client import Client
-from pad19.protocol.failure import CGIError, Failure
-from pad19.protocol.request import parse_request
-from pad19.protocol.response import Redirect
 from pad19.service.config.capsule import Capsule, Proxy
-from pad19.service.config.model import Config, ConfigError, Server
-from pad19.service.fleet import STOP_MARGIN
+from pad19.service.config.model import ConfigError
 from pad19.service.handlers import handler_for, rehearse
-from pad19.service.lives import LAST_WORK
-from pad19.service.mounting import Backstage
+from pad19.service.mounting import Backends
 from pad19.service.signature import signatures
+from support.mounting import LIFE, PAGE, ask, configured, forget, living, problem_of, with_routes, write
 from support.scripts import SH, write_script
 from support.tls import self_signed
 
-PAGE = """\
-from pad19 import Request, Routes
-routes = Routes()
-@routes.gemini("/")
-async def page(request: Request) -> str:
-    return "{}"
-"""
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    """Each test is a fresh process, as far as imports are concerned."""
-    yield
-    forget()
-
-
-def forget() -> None:
-    sys.meta_path[:] = [finder for finder in sys.meta_path if "pad19" not in type(finder).__module__]
-    for name in [name for name in sys.modules if name.startswith("pad19_routes_")]:
-        del sys.modules[name]
-
-
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What routes say, by ``from said import said``."""
-    module = ModuleType("said")
-    said: list[str] = []
-    module.said = said.append  # type: ignore[attr-defined]  # a module that is made up
-    monkeypatch.setitem(sys.modules, "said", module)
-    return said
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(dedent(text))
-    (folder / "content").mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def configured(folder: Path, *capsules: Capsule) -> Config:
-    return Config(capsules=capsules, server=Server(state=folder / "state"))
-
-
-def with_routes(folder: Path, **more: object) -> Capsule:
-    return Capsule(content=folder / "content", routes=folder / "routes", **more)  # type: ignore[arg-type]  # its fields
-
-
-async def ask(handler: Handler, path: str) -> str:
-    """The answer in short; bodies as text."""
-    try:
-        response = await handler(parse_request(f"gemini://localhost{path}".encode(), Client()))
-    except Failure as failure:
-        return f"{int(failure.status)} {failure}"
-    if isinstance(response.body, bytes):
-        text = response.body.decode()
-    else:
-        text = b"".join([bytes(chunk) async for chunk in response.body]).decode()
-        await response.body.aclose()
-    return f"{int(response.status)} {response.meta if isinstance(response, Redirect) else text}"
-
-
-@asynccontextmanager
-async def living(folder: Path, *capsules: Capsule) -> AsyncIterator[list[Handler]]:
-    """A worker without its sockets."""
-    backstage = Backstage(configured(folder, *capsules))
-    handlers = [handler_for(capsule, backstage) for capsule in capsules]
-    async with backstage.living():
-        yield handlers
-
+pytestmark = pytest.mark.usefixtures("fresh_imports")
 
 # Who answers
 
@@ -107,7 +25,7 @@ async def living(folder: Path, *capsules: Capsule) -> AsyncIterator[list[Handler
 def test_without_routes_and_programs_files_answer_themselves(tmp_path: Path) -> None:
     capsule = Capsule(content=write(tmp_path, {}) / "content")
     files = StaticFiles(capsule.content)
-    assert Backstage(configured(tmp_path, capsule)).in_front_of(files, capsule) is files
+    assert Backends(configured(tmp_path, capsule)).in_front_of(files, capsule) is files
 
 
 ANSWERS = [  # path, answer
@@ -218,7 +136,7 @@ def test_a_broken_module_is_a_mistake_with_file_and_line(tmp_path: Path) -> None
     write(tmp_path, {"routes/a.py": BROKEN, "routes/b.py": "\n1 / 0", "routes/c.py": PAGE.format("c")})
     capsule = with_routes(tmp_path)
     with pytest.raises(ConfigError) as error:
-        handler_for(capsule, Backstage(configured(tmp_path, capsule)))
+        handler_for(capsule, Backends(configured(tmp_path, capsule)))
     first, second = error.value.problems
     assert first.startswith(f"{tmp_path}/routes/a.py, line 2, column 7: SyntaxError: ")
     assert second == f"{tmp_path}/routes/b.py, line 2: ZeroDivisionError: division by zero"
@@ -227,9 +145,9 @@ def test_a_broken_module_is_a_mistake_with_file_and_line(tmp_path: Path) -> None
 async def test_in_development_it_is_a_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, {"routes/a.py": BROKEN, "routes/c.py": PAGE.format("c"), "content/page.gmi": "file"})
     capsule = with_routes(tmp_path)
-    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
-    handler = handler_for(capsule, backstage)
-    async with backstage.living():
+    backends = Backends(configured(tmp_path, capsule), is_development=True)
+    handler = handler_for(capsule, backends)
+    async with backends.living():
         answer = await ask(handler, "/a/whatever")
         assert answer.startswith("20 # SyntaxError: ")
         assert f"{tmp_path}/routes/a.py" in answer
@@ -272,9 +190,9 @@ async def test_in_development_all_else_works(
     )
     write(tmp_path, {**files, "routes/lost.py": lost, f"routes/{file}": text})
     capsule = with_routes(tmp_path)
-    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
-    handler = handler_for(capsule, backstage)
-    async with backstage.living():
+    backends = Backends(configured(tmp_path, capsule), is_development=True)
+    handler = handler_for(capsule, backends)
+    async with backends.living():
         assert await ask(handler, "/b/") == "20 b"
         assert await ask(handler, "/b") == "31 /b/"
         assert await ask(handler, "/file") == "20 a file"
@@ -294,8 +212,8 @@ async def test_of_two_modules_with_the_same_paths_one_works(tmp_path: Path) -> N
     other = PAGE.format("index").replace('"/"', '"/a/"')
     write(tmp_path, {"routes/a.py": PAGE.format("a"), "routes/index.py": other, "content/file": "a file"})
     capsule = with_routes(tmp_path)
-    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
-    handler = handler_for(capsule, backstage)
+    backends = Backends(configured(tmp_path, capsule), is_development=True)
+    handler = handler_for(capsule, backends)
     assert await ask(handler, "/a/") == "20 a"
     assert await ask(handler, "/file") == "20 a file"
     page = await ask(handler, "/")
@@ -307,9 +225,9 @@ async def test_lifespans_of_others_live_beside_a_broken_one(tmp_path: Path, said
     files = {f"routes/{name}.py": LIFE.replace("NAME", name) for name in ("a", "z")}
     write(tmp_path, {**files, "routes/broken.py": NO_LIFE})
     capsule = with_routes(tmp_path)
-    backstage = Backstage(configured(tmp_path, capsule), is_development=True)
-    handler_for(capsule, backstage)
-    async with backstage.living():
+    backends = Backends(configured(tmp_path, capsule), is_development=True)
+    handler_for(capsule, backends)
+    async with backends.living():
         assert said[-2:] == ["a begins", "z begins"]
     assert said[-2:] == ["z ends", "a ends"]
     assert said.count("a begins") == said.count("a ends")
@@ -320,8 +238,8 @@ async def test_only_in_development_errors_are_shown(tmp_path: Path) -> None:
     capsule = with_routes(tmp_path)
     for is_development, expected in [(False, "42 internal error, id "), (True, "20 # ValueError: why\n")]:
         forget()
-        backstage = Backstage(configured(tmp_path, capsule), is_development=is_development)
-        assert (await ask(handler_for(capsule, backstage), "/")).startswith(expected)
+        backends = Backends(configured(tmp_path, capsule), is_development=is_development)
+        assert (await ask(handler_for(capsule, backends), "/")).startswith(expected)
 
 
 def test_two_routes_for_one_path_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -329,7 +247,7 @@ def test_two_routes_for_one_path_cannot_be_told_apart(tmp_path: Path) -> None:
     write(tmp_path, {"routes/a.py": PAGE.format("") + again})
     capsule = with_routes(tmp_path)
     with pytest.raises(ConfigError, match="cannot be told apart from route "):
-        handler_for(capsule, Backstage(configured(tmp_path, capsule)))
+        handler_for(capsule, Backends(configured(tmp_path, capsule)))
 
 
 def test_a_proxy_without_its_certificate(tmp_path: Path) -> None:
@@ -345,23 +263,12 @@ def test_a_proxy_without_its_certificate(tmp_path: Path) -> None:
     )
     capsule = Capsule(content=tmp_path / "content", proxies=(proxy,))
     with pytest.raises(ConfigError, match=r"b\.key is not the key of a\.crt"):
-        handler_for(capsule, Backstage(configured(tmp_path, capsule)))
+        handler_for(capsule, Backends(configured(tmp_path, capsule)))
 
 
 async def test_a_store_that_cannot_be_used(tmp_path: Path) -> None:
     write(tmp_path, {"routes/index.py": PAGE.format(""), "state/store.sqlite3": "# No database\n" * 99})
     assert (await problem_of(tmp_path)).startswith(f"the store {tmp_path}/state/store.sqlite3 ")
-
-
-async def problem_of(folder: Path) -> str:
-    """Why what it holds cannot live."""
-    with pytest.raises(ExceptionGroup) as group:
-        async with living(folder, with_routes(folder)):
-            pytest.fail("it began")
-    [error] = group.value.exceptions
-    assert isinstance(error, ConfigError)
-    [problem] = error.problems
-    return problem
 
 
 # Source files
@@ -373,140 +280,10 @@ def test_files_are_as_they_were_before_they_were_read(tmp_path: Path) -> None:
     file = tmp_path / "routes/index.py"
     before = signatures([str(file)])
     capsule = with_routes(tmp_path)
-    backstage = Backstage(configured(tmp_path, capsule))
-    handler_for(capsule, backstage)
-    assert backstage.files[str(file)] == before[str(file)] != signatures([str(file)])[str(file)]
-    assert backstage.files.keys() == {str(file), str(tmp_path / "routes/_help.py")}
-
-
-# Lives
-
-
-LIFE = """
-import trio
-from collections.abc import AsyncIterator
-from pad19 import Capsule, Request, Routes
-from said import said
-routes = Routes()
-
-@routes.lifespan
-async def life(capsule: Capsule) -> AsyncIterator[None]:
-    said("NAME begins")
-    await trio.lowlevel.checkpoint()
-    try:
-        yield
-    finally:
-        await trio.lowlevel.checkpoint()
-        await capsule.store.set("ended", True)
-        said("NAME ends")
-"""
-
-
-async def test_lifespans_begin_and_end_in_order(tmp_path: Path, said: list[str]) -> None:
-    files = {f"routes/{name}.py": LIFE.replace("NAME", name) for name in ("one", "two")}
-    write(tmp_path, files)
-    async with living(tmp_path, with_routes(tmp_path)):
-        assert said == ["one begins", "two begins"]
-    assert said[2:] == ["two ends", "one ends"]
-
-
-async def test_lifespans_end_also_when_all_is_cancelled(tmp_path: Path, said: list[str]) -> None:
-    write(tmp_path, {"routes/one.py": LIFE.replace("NAME", "one")})
-    with trio.CancelScope() as scope:
-        async with living(tmp_path, with_routes(tmp_path)):
-            scope.cancel()
-            await trio.lowlevel.checkpoint()
-    assert said == ["one begins", "one ends"]
-
-
-async def test_lifespans_have_not_for_ever(
-    tmp_path: Path, said: list[str], caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
-) -> None:
-    slow = LIFE.replace('said("NAME ends")', "await trio.sleep(60)")
-    # Without the store, whose threads let the clock jump.
-    write(tmp_path, {"routes/one.py": slow.replace('await capsule.store.set("ended", True)', "")})
-    backstage = Backstage(configured(tmp_path, capsule := with_routes(tmp_path)))
-    handler_for(capsule, backstage)
-    async with backstage.living():
-        begin = trio.current_time()
-    assert trio.current_time() - begin >= LAST_WORK
-    assert "the lifespans of the routes did not end within 3 seconds" in caplog.messages
-    assert LAST_WORK < STOP_MARGIN
-
-
-async def test_a_lifespan_that_raises(
-    tmp_path: Path, said: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    broken = LIFE.replace('said("NAME begins")', 'raise ValueError("no\\n database")')
-    write(tmp_path, {"routes/one.py": LIFE.replace("NAME", "one"), "routes/two.py": broken})
-    expected = "a lifespan of the routes failed (ValueError: no database): mend it"
-    assert await problem_of(tmp_path) == expected
-    assert said == ["one begins", "one ends"]
-    assert f'{tmp_path}/routes/two.py", line ' in caplog.text
-
-
-async def test_a_lifespan_that_raises_at_its_end(
-    tmp_path: Path, said: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    broken = LIFE.replace('said("NAME ends")', "1 / 0")
-    write(tmp_path, {"routes/one.py": LIFE.replace("NAME", "one"), "routes/two.py": broken})
-    async with living(tmp_path, with_routes(tmp_path)):
-        pass
-    assert said[-1] == "one ends"  # nevertheless
-    [record] = caplog.records
-    assert record.getMessage() == "a lifespan failed at its end"
-    assert "ZeroDivisionError" in caplog.text
-
-
-CRASHES = [  # how a lifespan comes to its end before the worker, and what is said then
-    (
-        "async with trio.open_nursery() as nursery:",
-        "nursery.start_soon(crash)",
-        "a lifespan of the routes failed (ZeroDivisionError: division by zero): mend it",
-    ),
-    ("with trio.move_on_after(0.01):", "pass", "a lifespan of the routes ended before its time: mend it"),
-]
-
-
-@pytest.mark.parametrize(("block", "line", "problem"), CRASHES)
-async def test_a_lifespan_that_fails_later_on_is_no_quiet_end(
-    tmp_path: Path, said: list[str], block: str, line: str, problem: str
-) -> None:
-    text = f"""
-        async def crash():
-            await trio.lowlevel.checkpoint()
-            1 / 0
-
-        @routes.lifespan
-        async def crashing(capsule: Capsule) -> AsyncIterator[None]:
-            {block}
-                {line}
-                yield
-                said("as if all were well")
-    """
-    files = {"routes/a.py": LIFE.replace("NAME", "a"), "routes/b.py": LIFE + dedent(text)}
-    write(tmp_path, files)
-    with trio.fail_after(10), pytest.raises(ExceptionGroup) as group:
-        async with living(tmp_path, with_routes(tmp_path)):
-            await trio.sleep_forever()
-    [error] = group.value.exceptions
-    assert isinstance(error, ConfigError)
-    assert error.problems == (problem,)
-    assert said == ["a begins", "NAME begins", "NAME ends", "a ends"]
-
-
-async def test_programs_end_with_the_worker(tmp_path: Path) -> None:
-    write(tmp_path, {})
-    write_script(tmp_path / "cgi-bin/slow", f"{SH}printf '20 text/plain\\r\\nx'; exec sleep 60")
-    capsule = Capsule(content=tmp_path / "content", cgi={"/cgi-bin/": tmp_path / "cgi-bin"})
-    request = parse_request(b"gemini://localhost/cgi-bin/slow", Client())
-    with trio.fail_after(10):
-        async with living(tmp_path, capsule) as [handler]:
-            response = await handler(request)
-    assert not isinstance(response.body, bytes)
-    await response.body.aclose()
-    with pytest.raises((RuntimeError, CGIError)):
-        await handler(request)  # nothing starts any more
+    backends = Backends(configured(tmp_path, capsule))
+    handler_for(capsule, backends)
+    assert backends.files[str(file)] == before[str(file)] != signatures([str(file)])[str(file)]
+    assert backends.files.keys() == {str(file), str(tmp_path / "routes/_help.py")}
 
 
 # Without visitors

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from pad19.service import shared_memory
+from support.disk import descriptors, small_files
 
 
 @pytest.fixture(params=["memfd", "file"])
@@ -50,6 +51,14 @@ def test_another_process_sees_the_same() -> None:
             assert memory[0] == 19
     finally:
         os.close(fd)
+
+
+@pytest.mark.usefixtures("_system")
+def test_what_cannot_be_had_leaves_nothing_open() -> None:
+    before = descriptors()
+    with small_files(1024), pytest.raises(OSError, match="File too large"):
+        shared_memory.create("test", 4096)
+    assert descriptors() == before
 
 
 @pytest.mark.usefixtures("_system")

@@ -1,7 +1,6 @@
 """Sockets that listen already, in place of those that are configured."""
 
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,12 +9,6 @@ import pytest
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, Forwarder, Server
 from pad19.service.sockets import Bound, bind
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def listening(stack: ExitStack, address: str | Path | bytes) -> socket.socket:

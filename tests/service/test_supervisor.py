@@ -1,7 +1,6 @@
 """A supervisor whose workers are puppets. What it does with real ones is seen with whole servers."""
 
 import os
-import select
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pad19.service.config.model import Config, Server
 from pad19.service.handover import Closed, Ready, Report, Shown
 from pad19.service.logs import messages
 from pad19.service.supervisor import Supervisor
+from support.waiting import is_readable
 
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
 READY = Ready((Shown("localhost", "sha256:00", "sha256:01", 0.0, is_new=False),), {})
@@ -103,7 +103,7 @@ class Stage:
         return self.manager.recv(8192).decode().split("\n")[0]
 
     def nothing_told(self) -> bool:
-        return select.select([self.manager], [], [], 0)[0] == []
+        return not is_readable(self.manager)
 
     def reload(self) -> None:
         os.kill(os.getpid(), signal.SIGHUP)

@@ -39,13 +39,15 @@ def manager(
         yield sock
 
 
+ESCAPED = r"\udcff" * 1000
 MESSAGES: list[tuple[Callable[[], None], str]] = [
     (lambda: systemd.ready("Serving é"), "READY=1\nSTATUS=Serving é"),
-    (lambda: systemd.status("a\nMAINPID=1\r\nb\x0bc"), "STATUS=a MAINPID=1 b c"),
-    (lambda: systemd.status("x" * 5000), f"STATUS={'x' * systemd.MAX_STATUS}"),
-    (lambda: systemd.status("\udcff"), r"STATUS=\udcff"),
+    (lambda: systemd.ready("a\nMAINPID=1\r\nb\x0bc"), "READY=1\nSTATUS=a MAINPID=1 b c"),
+    (lambda: systemd.ready("x" * 5000), f"READY=1\nSTATUS={'x' * systemd.MAX_VALUE}"),
+    (lambda: systemd.ready("é" * 5000), f"READY=1\nSTATUS={'é' * (systemd.MAX_VALUE // 2)}"),
+    (lambda: systemd.ready("\udcff"), "READY=1\nSTATUS=\\udcff"),
+    (lambda: systemd.ready("\udcff" * 1000), f"READY=1\nSTATUS={ESCAPED[: systemd.MAX_VALUE]}"),
     (lambda: systemd.stopping(35.5, "bye"), "STOPPING=1\nSTATUS=bye\nEXTEND_TIMEOUT_USEC=35500000"),
-    (lambda: systemd.main_pid(17), "MAINPID=17"),
     (systemd.still_alive, "WATCHDOG=1"),
     (lambda: systemd.notify(ERRNO=2, STATUS=""), "ERRNO=2\nSTATUS="),
 ]
@@ -166,7 +168,7 @@ def assert_nothing_left() -> None:
 def test_sockets_of_all_families_with_names(
     start: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = [tcp(), tcp(socket.AF_INET6), unix(tmp_path / "sock"), unix("\0pad19-test-activated")]
+    made = [tcp(), tcp(socket.AF_INET6), unix(tmp_path / "sock"), unix(f"\0pad19-test-{os.getpid()}")]
     expected = [(sock.family, sock.getsockname()) for sock in made]
     for number, sock in enumerate(made):
         place(sock, start + number)
@@ -286,14 +288,17 @@ def test_a_file_is_no_socket(start: int, tmp_path: Path, monkeypatch: pytest.Mon
 def test_only_the_journals_own_stream_is_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "a").open("w") as journal, (tmp_path / "b").open("w") as other:
         assert not systemd.is_journal(journal.fileno())
-        found = os.fstat(journal.fileno())
+        fd = journal.fileno()
+        found = os.fstat(fd)
         monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
         assert systemd.is_journal(journal.fileno())
         assert not systemd.is_journal(other.fileno())
         for wrong in ("", "x", f"{found.st_dev}:", f"{found.st_dev + 1}:{found.st_ino}"):
             monkeypatch.setenv("JOURNAL_STREAM", wrong)
             assert not systemd.is_journal(journal.fileno())
-    assert not systemd.is_journal(200)  # closed
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        assert systemd.is_journal(fd)
+    assert not systemd.is_journal(fd)  # it is closed
 
 
 PRIORITIES = [

@@ -2,8 +2,7 @@
 
 import pickle
 import sqlite3
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from pad19.service.config.load import load
 from pad19.service.config.model import Config, ConfigError
 from pad19.service.config.values import Token
 from pad19.service.handlers import handler_for
-from pad19.service.mounting import Backstage
+from pad19.service.mounting import Backends
 from pad19.service.uploads import uploads_for
 from pad19.service.worker import Site
 from pad19.store.sqlite import open_store
@@ -28,19 +27,11 @@ from pad19.testing import identity
 from support.uploads import body_of, edit, files_below, upload
 from support.users import unprivileged
 
+pytestmark = pytest.mark.usefixtures("fresh_imports")
+
 ADA = identity("Ada")
 TOKEN, WORD = "open sesame", "a long password"
 TITAN = f"[capsule.titan]\ntoken = '{TOKEN}'\n"
-
-
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    """As far as imports of routes are concerned."""
-    finders = sys.meta_path[:]
-    yield
-    sys.meta_path[:] = finders
-    for name in [name for name in sys.modules if name.startswith("pad19_routes_")]:
-        del sys.modules[name]
 
 
 @pytest.fixture
@@ -156,9 +147,9 @@ def test_a_hidden_capsule_elsewhere_is_none_of_our_business(folder: Path) -> Non
 
 @asynccontextmanager
 async def handling(config: Config) -> AsyncIterator[Handler]:
-    backstage = Backstage(config)
-    handler = handler_for(config.capsules[0], backstage)
-    async with backstage.living():
+    backends = Backends(config)
+    handler = handler_for(config.capsules[0], backends)
+    async with backends.living():
         yield handler
 
 
@@ -433,3 +424,7 @@ async def test_zones_without_titan_are_told_of(folder: Path, caplog: pytest.LogC
         caplog.clear()
         async with handling(configure(folder, f"[[capsule]]\n{zones}{titan}")):
             assert caplog.messages == said
+    caplog.clear()
+    config = configure(folder, f"[[capsule]]\n{zones}")
+    handler_for(config.capsules[0], Backends(config, warns=False))  # as in all workers but the first
+    assert caplog.messages == []

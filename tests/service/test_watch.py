@@ -2,8 +2,6 @@
 
 import logging
 import os
-import select
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from pad19.service.watch import Watcher
 from support.disk import descriptors
+from support.waiting import is_readable, wait_for_threads, wait_until
 
 STEP = 50  # milliseconds
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
@@ -22,13 +21,14 @@ def watcher() -> Iterator[Watcher]:
     watcher = Watcher(step=STEP)
     yield watcher
     watcher.close()
+    wait_for_threads("watch")
 
 
 def tells(watcher: Watcher, seconds: float) -> bool:
     """Whether it says something within that time, which is forgotten then."""
-    ready, _, _ = select.select([watcher], [], [], seconds)
+    ready = is_readable(watcher, seconds)
     watcher.clear()
-    return bool(ready)
+    return ready
 
 
 def look(watcher: Watcher, files: list[Path], folders: list[Path], poke: Path) -> None:
@@ -112,7 +112,7 @@ def test_many_changes_are_one(tmp_path: Path, watcher: Watcher) -> None:
     look(watcher, [path], [], path)
     for _ in range(1000):
         append(path)
-    select.select([watcher], [], [], PATIENCE)
+    assert is_readable(watcher, PATIENCE)
     assert os.read(watcher.fileno(), 100) == b"!"
 
 
@@ -199,16 +199,8 @@ def test_a_name_that_is_not_utf_8_cannot_be_watched(
     folder = tmp_path / "caf\udce9"
     folder.mkdir()
     watcher.look_at([os.fspath(folder / "a.toml")], ())
-    until_told(caplog)
+    wait_until(lambda: len(caplog.messages), 1)
     assert "changes of files are noticed late" in caplog.text
-
-
-def until_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Wait for the thread's message."""
-    for _ in range(100):
-        if caplog.messages:
-            return
-        select.select([], [], [], 0.05)
 
 
 def test_what_cannot_be_watched_is_told(
@@ -223,7 +215,7 @@ def test_what_cannot_be_watched_is_told(
     monkeypatch.setattr("watchfiles.watch", no_watch)
     caplog.set_level(logging.WARNING)
     watcher.look_at([os.fspath(tmp_path / "a.toml")], ())
-    until_told(caplog)
+    wait_until(lambda: len(caplog.messages), 1)
     assert caplog.messages == [
         "changes of files are noticed late, since they cannot be watched "
         "(No space left on device (os error 28))"
@@ -237,9 +229,6 @@ def test_closed_it_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture
     look(watcher, [path], [], path)
     watcher.close()
     write(path)
-    for thread in threading.enumerate():
-        if thread.name == "watch":
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
+    wait_for_threads("watch")
     assert pipe not in str(descriptors())
     assert caplog.messages == []

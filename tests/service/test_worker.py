@@ -1,36 +1,31 @@
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from pad19.service.config.capsule import Capsule
 from pad19.service.config.check import check
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, ConfigError, Limits, Log, Server
 from pad19.service.logs.writer import open_log
+from pad19.service.mounting import Backends
 from pad19.service.sockets import Bound, bind
 from pad19.service.worker import Site, serve
-from pad19.tls.certificate import files
+from pad19.tls.certificate_folder import files
 from pad19.tls.making import make
 from support.server import Answer, ask, connect, read_all, stdlib_context
+
+pytestmark = pytest.mark.usefixtures("restored_process")
 
 LARGE = 16 * 1024 * 1024  # bytes: more than the kernel's buffers take
 HEADER = b"20 application/octet-stream\r\n"
 PAGE = b"20 text/gemini\r\n# Pad 19\n"
-
-
-@pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
-    """A worker changes the garbage collector of its process; the process of the tests gets it back."""
-    threshold = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*threshold)
 
 
 @pytest.fixture
@@ -206,6 +201,18 @@ def test_what_is_odd_about_a_certificate_is_a_warning(folder: Path, caplog: pyte
     assert [(entry.levelno, entry.getMessage()) for entry in caplog.records] == [
         (logging.WARNING, f"{certificate} is for a.example, not for b.example; clients may refuse it")
     ]
+
+
+@pytest.mark.parametrize("warns", [True, False])
+def test_routes_that_no_capsule_names_are_a_warning(
+    folder: Path, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "routes").mkdir()
+    (folder / "routes/guestbook.py").write_text("from pad19 import Routes\nroutes = Routes()\n")
+    config = replace(configured(folder), source=folder / "pad19.toml")
+    Site.build(config, Backends(config, warns=warns))  # by each worker, but one of them speaks
+    said = [f"{folder}/routes/guestbook.py has routes, which are not asked, since no capsule names them"]
+    assert [message.partition(":")[0] for message in caplog.messages] == (said if warns else [])
 
 
 async def test_what_a_capsule_says_is_done(folder: Path) -> None:

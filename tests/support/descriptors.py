@@ -1,10 +1,19 @@
-"""A process that has no descriptor left."""
+"""Descriptors of this process: pipes that nobody closes twice, and none at all."""
 
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Pipe(NamedTuple):
+    """Both ends; as files, so that closing one twice closes nobody else's."""
+
+    reader: FileIO
+    writer: FileIO
 
 
 @contextmanager

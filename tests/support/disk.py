@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Iterator
@@ -56,6 +57,17 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
 def unmount(folder: Path) -> None:
     """At once, whoever uses it. It need not be there any more."""
     subprocess.run(["umount", "--lazy", str(folder)], stderr=subprocess.DEVNULL, check=False)
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """No file that this process writes, be it in memory, can be larger than that, in bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager

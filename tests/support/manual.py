@@ -26,11 +26,20 @@ def lines_of(page: str) -> list[Line]:
     return gemtext.parse(text_of(page))
 
 
+def preformatted(page: str) -> list[tuple[str, str]]:
+    """The preformatted blocks: what each is called, and its text."""
+    return [(line.alt, line.text) for line in lines_of(page) if isinstance(line, Preformatted)]
+
+
 def named_blocks(page: str) -> list[tuple[str, str]]:
-    """The preformatted blocks: what each is called, up to a colon and more words, and its text."""
-    return [
-        (line.alt.partition(":")[0], line.text) for line in lines_of(page) if isinstance(line, Preformatted)
-    ]
+    """The same, with names up to a colon and more words."""
+    return [(name.partition(":")[0], text) for name, text in preformatted(page)]
+
+
+def shell_steps(page: str) -> dict[str, str]:
+    """The commands of a page, by their description."""
+    start = "shell: "
+    return {name.removeprefix(start): text for name, text in preformatted(page) if name.startswith(start)}
 
 
 def blocks(page: str, name: str) -> list[str]:

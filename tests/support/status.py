@@ -1,11 +1,21 @@
-"""The part of a supervisor that answers `pad19 status`."""
+"""What `pad19 status` tells, and the part of a supervisor that tells it."""
 
 import selectors
 import socket
 import threading
 from collections.abc import Callable
 
+from pad19.dispatch.record import Record
+from pad19.service.telemetry.scoreboard import Scoreboard, Totals, size
 from pad19.service.telemetry.status_socket import StatusSocket
+
+
+def totals(*records: Record) -> Totals:
+    """What has been counted when these connections have ended."""
+    board = Scoreboard(bytearray(size(1)), 1)
+    for record in records:
+        board.slot(0).count(record)
+    return board.totals()
 
 
 class Loop:

@@ -1,7 +1,9 @@
-"""Certificates for tests, and TLS over memory."""
+"""Certificates for tests, TLS over memory, and sockets without a network."""
 
 from __future__ import annotations
 
+import math
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pad19.tls.context import Contexts, client_context
+from pad19.tls.socket_stream import SocketStream
 from pad19.tls.stream import TLSStream
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -89,3 +92,11 @@ async def memory_pair(
         nursery.start_soon(client.do_handshake)
         nursery.start_soon(server.do_handshake)
     return client, server
+
+
+def socket_pair(stall: float = math.inf) -> tuple[SocketStream, SocketStream]:
+    """Two ends of a connection over sockets. ``stall``: see `SocketStream`."""
+    pair = socket.socketpair()
+    for sock in pair:
+        sock.setblocking(False)
+    return SocketStream(pair[0], stall), SocketStream(pair[1], stall)

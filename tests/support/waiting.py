@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
-import select
+import selectors
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from .process import PATIENCE, Serving
 
 PAUSE = 0.01  # seconds between two looks: asking all the time would hold back what is waited for
+
+
+class HasFileno(Protocol):
+    """An open file or socket, or what behaves so."""
+
+    def fileno(self) -> int: ...
 
 
 def wait_until(ask: Callable[[], object], expected: object = True, *, patience: float = PATIENCE) -> None:
@@ -24,6 +32,13 @@ def wait_until(ask: Callable[[], object], expected: object = True, *, patience: 
     while (answer := ask()) != expected:
         assert time.monotonic() < deadline, answer
         time.sleep(PAUSE)
+
+
+def is_readable(source: int | HasFileno, seconds: float = 0.0) -> bool:
+    """Whether something can be read from a descriptor within that time, whatever its number is."""
+    with selectors.DefaultSelector() as selector:  # select() takes none from 1024 on
+        selector.register(source, selectors.EVENT_READ)
+        return bool(selector.select(seconds))
 
 
 def wait_for_workers(server: Serving, count: int) -> list[int]:
@@ -40,12 +55,20 @@ def wait_for_end(pids: Iterable[int]) -> None:
         except ProcessLookupError:
             continue
         try:
-            ready, _, _ = select.select([fd], [], [], PATIENCE)
+            ready = is_readable(fd, PATIENCE)
             if not ready:
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
         finally:
             os.close(fd)
         assert ready, f"process {pid} lives on"
+
+
+def wait_for_threads(name: str) -> None:
+    """None of this name is left in this process, nor what it had open."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
 
 
 def kill_worker(server: Serving) -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pad19.protocol.request import DEFAULT_PORT
 from pad19.protocol.uri import display_host
 
-from .config.load import FILE_NAME
 from .config.model import Config
+from .config.toml_file import FILE_NAME
 from .handover import Shown
 from .logs import messages
 from .sockets import Bound

@@ -11,10 +11,10 @@ POLL = 10.0  # seconds between two looks at everything: events can get lost
 class Changes:
     """Knows the files that were read, as they were then."""
 
-    def __init__(self, watcher: Watcher | None = None) -> None:
+    def __init__(self, watcher: Watcher) -> None:
         self._config: Config | None = None
         self._known: Signatures = {}
-        self.watcher = watcher or Watcher()
+        self._watcher = watcher
 
     @property
     def matter(self) -> bool:
@@ -57,7 +57,7 @@ class Changes:
 
     def _watch(self) -> None:
         if self._config is None or not self.matter:
-            self.watcher.look_at((), ())
+            self._watcher.look_at((), ())
             return
         _, folders = sources(self._config)
-        self.watcher.look_at(self._known, folders)
+        self._watcher.look_at(self._known, folders)

@@ -12,16 +12,12 @@ life is killed, and then it has died.
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol
 
-from .child import Child
 from .config.model import Config
+from .generation import C, Generation, State, Worker
 from .handover import Alive, Closed, Failed, Ready, Report, Shown
-from .signature import Signatures
 from .sockets import Bound
 
 LOGGER = logging.getLogger("pad19.service")
@@ -33,52 +29,6 @@ STOP_MARGIN = 5.0  # seconds that a stop takes beyond the grace period, at most:
 LEAVE_TIMEOUT = 2.0  # seconds for the workers of an old generation to stop taking connections
 FAIR_START = 2.0  # seconds that a generation has to become ready, though another one is wanted already
 ABORT_MARGIN = 1.0  # seconds for the last words of a worker that is told to abort
-# So many deaths of a worker in so many seconds are bad luck; more are a pattern, and each waits longer.
-FREE_DEATHS = 5
-DEATHS_WITHIN = 60.0  # seconds
-BACK_OFF = (0.1, 10.0)  # seconds: the first one, doubled each time up to the last one
-
-C = TypeVar("C", bound=Child)
-
-
-class State(Enum):
-    """What a worker is doing."""
-
-    STARTING = "starting"
-    READY = "ready"
-    DRAINING = "draining"
-
-
-@dataclass(slots=True, eq=False)
-class Worker(Generic[C]):
-    """One of them."""
-
-    child: C
-    generation: "Generation[C]"
-    number: int
-    slot: int
-    started: float
-    heard: float
-    state: State = State.STARTING
-    deadline: float = math.inf  # killed then: it has been told to end
-    problems: tuple[str, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class Generation(Generic[C]):
-    """Workers with one configuration."""
-
-    number: int
-    config: Config
-    sockets: tuple[Bound, ...]
-    size: int  # workers
-    began: float
-    is_to_blame: bool = False  # a worker has said what is wrong with what it should serve
-    workers: dict[int, Worker[C]] = field(default_factory=dict)  # by number; all but those that died
-    restarts: dict[int, float] = field(default_factory=dict)  # number to time
-    deaths: deque[float] = field(default_factory=deque)  # times
-    certificates: tuple[Shown, ...] = ()
-    files: Signatures = field(default_factory=dict)  # that its workers have read
 
 
 class Owner(Protocol[C]):
@@ -191,8 +141,7 @@ class Fleet(Generic[C]):
         if self._leaving and now >= self._settled_by:
             self._settle()
         if self.current and not self.stopping:
-            for number in [number for number, at in self.current.restarts.items() if at <= now]:
-                del self.current.restarts[number]
+            for number in self.current.restarts.take_due(now):
                 self._launch(self.current, number)
 
     def stop(self) -> None:
@@ -253,7 +202,7 @@ class Fleet(Generic[C]):
         before, self.current, self.coming = self.current, generation, None
         self._fair_start = FAIR_START
         if before:
-            before.restarts.clear()
+            before.restarts.cancel()
             self._leaving = {worker for worker in before.workers.values() if worker.state is State.READY}
             self._settled_by = self._clock() + LEAVE_TIMEOUT
             for worker in before.workers.values():
@@ -317,19 +266,8 @@ class Fleet(Generic[C]):
     def _replace(self, generation: Generation[C], number: int) -> None:
         """Start another one, now or, after too many deaths, later."""
         self.replaced += 1
-        now = self._clock()
-        deaths = generation.deaths
-        deaths.append(now)
-        while deaths[0] < now - DEATHS_WITHIN:
-            deaths.popleft()
-        beyond = len(deaths) - FREE_DEATHS * generation.size
-        if beyond <= 0:
-            generation.restarts[number] = now
-            return
-        first, last = BACK_OFF
-        delay = min(first * 2 ** min(beyond - 1, 32), last)
-        generation.restarts[number] = now + delay
-        LOGGER.error("the next worker starts in %g s, since too many have ended", delay)
+        if delay := generation.restarts.plan(number, self._clock()):
+            LOGGER.error("the next worker starts in %g s, since too many have ended", delay)
 
 
 def _how(status: int) -> str:

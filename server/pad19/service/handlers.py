@@ -12,14 +12,14 @@ from pad19.dispatch.texts import Wording, texts_in
 from pad19.dispatch.zones.guard import Guard, Zones
 from pad19.dispatch.zones.lists import AuthorityFile, FingerprintFile, Fingerprints
 from pad19.dispatch.zones.paths import parse_path
-from pad19.dispatch.zones.zone import Grant, List, Zone
+from pad19.dispatch.zones.zone import CertificateList, Grant, Zone
 from pad19.protocol.failure import Gone, NotFound, PermanentFailure, ServerUnavailable, TemporaryFailure
 from pad19.protocol.pattern import Pattern, Template
 
 from .config.capsule import Capsule
 from .config.model import Config, ConfigError
 from .config.values import Who
-from .mounting import Backstage
+from .mounting import Backends
 from .uploads import tokens_of
 
 # By capsule.gone.status.
@@ -29,10 +29,10 @@ _GONE = {
 }
 
 
-def handler_for(capsule: Capsule, backstage: Backstage | None = None, *, guarded: bool = True) -> Handler:
+def handler_for(capsule: Capsule, backends: Backends | None = None, *, guarded: bool = True) -> Handler:
     """The handler of a capsule that was checked. Without rules, zones and texts, nothing looks for them.
 
-    ``backstage``: without one there are only files. ``guarded``: by zones, and with the texts for visitors;
+    ``backends``: without one there are only files. ``guarded``: by zones, and with the texts for visitors;
     the owner sees everything, also what is wrong.
 
     Raises:
@@ -47,7 +47,7 @@ def handler_for(capsule: Capsule, backstage: Backstage | None = None, *, guarded
     )
     rules = [*_rules(capsule)]
     zones = zones_of(capsule)
-    inner = backstage.in_front_of(files, capsule, zones) if backstage else files
+    inner = backends.in_front_of(files, capsule, zones) if backends else files
     if capsule.zones and guarded:
         inner = Guard(zones, inner)  # behind rewrites: the path that they lead to is what counts
     if rules:
@@ -61,12 +61,12 @@ def rehearse(config: Config) -> tuple[list[Handler], list[str]]:
 
     Routes are loaded, which runs their modules, but never asked.
     """
-    backstage = Backstage(config, is_rehearsal=True)
+    backends = Backends(config, is_rehearsal=True)
     handlers: list[Handler] = []
     problems: list[str] = []
     for capsule in config.capsules:
         try:
-            handlers.append(handler_for(capsule, backstage, guarded=False))
+            handlers.append(handler_for(capsule, backends, guarded=False))
         except ConfigError as error:
             problems += error.problems
             handlers.append(handler_for(capsule, guarded=False))
@@ -88,7 +88,7 @@ def zones_of(capsule: Capsule) -> Zones:
     complete = cache(lambda path: FingerprintFile(Path(path), is_complete=True))
     authorities = cache(lambda path: AuthorityFile(Path(path)))
 
-    def lists(whos: Sequence[Who], file: Callable[[str], List]) -> Iterator[List]:
+    def lists(whos: Sequence[Who], file: Callable[[str], CertificateList]) -> Iterator[CertificateList]:
         """Those that are written out are one list."""
         named = [key for who in whos if who.kind == "name" for key in capsule.people[who.value]]
         if fingerprints := [*named, *(who.value for who in whos if who.kind == "fingerprint")]:

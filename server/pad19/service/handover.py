@@ -48,11 +48,19 @@ class Order:
     lifeline: int  # descriptor of a pipe that ends with the supervisor
 
     def put(self) -> int:
-        """Write it down. The descriptor is for the worker, and to be closed here afterwards."""
+        """Write it down. The descriptor is for the worker, and to be closed here afterwards.
+
+        Raises:
+            OSError: There is no descriptor or memory to be had.
+        """
         data = pickle.dumps(self)
         fd = shared_memory.create("pad19-order", 0)
-        with open(fd, "wb", closefd=False) as file:
-            file.write(data)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(data)
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
     @classmethod

@@ -1,7 +1,7 @@
 """What answers in front of a capsule's files: routes, programs, other servers.
 
-A `Backstage` is what all of them share in a worker. It is put together before the event loop runs,
-and must be alive before the first request.
+`Backends` is what all of them share in a worker. It is put together before the event loop runs, and
+must be alive before the first request.
 """
 
 import logging
@@ -24,7 +24,7 @@ from pad19.protocol.response import Response, Success
 
 from .config.capsule import Capsule
 from .config.model import Config, ConfigError
-from .lives import Living, live
+from .lifespans import Living, run_lifespans
 from .signature import Signatures, signatures
 from .sources import code
 from .uploads import may_upload, uploads_for, zones_in_vain
@@ -44,10 +44,17 @@ ROUTES = "routes"  # likewise; in it, a folder for each capsule
 THREADS = 16  # for routes that are no async def, those of all capsules together
 
 
-class Backstage:
+class Backends:
     """Makes handlers, and owns what they need."""
 
-    def __init__(self, config: Config, *, is_development: bool = False, is_rehearsal: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        is_development: bool = False,
+        is_rehearsal: bool = False,
+        warns: bool = True,
+    ) -> None:
         """Begin.
 
         Args:
@@ -55,9 +62,11 @@ class Backstage:
             is_development: Mistakes in routes are shown to visitors, and are no reason not to serve.
             is_rehearsal: Routes are loaded, but neither they nor programs answer: there is an empty page
                 where they would.
+            warns: Of what is served, but hardly as it was meant. One of several workers is enough.
         """
         self.presence = Presence()
         self.files: Signatures = {}  # source files of routes, as they were before they were read
+        self.warns = warns
         self._config = config
         self._is_development = is_development
         self._is_rehearsal = is_rehearsal
@@ -85,18 +94,15 @@ class Backstage:
             return await front(request)  # with routes, which guard what is below them
 
         if capsule.titan is None:
-            if paths := zones_in_vain(capsule):
-                LOGGER.warning(
-                    "%s: uploads to its zones (%s) are refused; to take them, write [capsule.titan]",
-                    capsule.hosts[0],
-                    ", ".join(paths),
-                )
+            if paths := ", ".join(zones_in_vain(capsule)):
+                problem = f"uploads to its zones ({paths}) are refused; to take them, write [capsule.titan]"
+                self._warn(capsule, problem)
         else:
             edits = self._namespace(EDITS).namespace(capsule.hosts[0])
             if not (capsule.routes or capsule.mount or may_upload(capsule, capsule.titan)):
-                LOGGER.warning(
-                    "%s: nobody may upload; give a [[capsule.zone]] write or token, or [capsule.titan] token",
-                    capsule.hosts[0],
+                self._warn(
+                    capsule,
+                    "nobody may upload; give a [[capsule.zone]] write or token, or [capsule.titan] token",
                 )
             state = self._config.server.state
             titan = uploads_for(capsule, capsule.titan, zones or Zones(()), edits, visit, handlers, state)
@@ -121,7 +127,7 @@ class Backstage:
                     await nursery.start(self._programs.run)
                 if self._database:
                     await _check(self._database)
-                await nursery.start(live, self._mounted, end)
+                await nursery.start(run_lifespans, self._mounted, end)
                 try:
                     yield
                 finally:
@@ -134,7 +140,7 @@ class Backstage:
         from pad19.routes.cgi.environment import Gateway
         from pad19.routes.cgi.handler import CGI  # few have them, and start time counts
         from pad19.routes.cgi.process import Limits, Programs
-        from pad19.routes.scgi import SCGI
+        from pad19.routes.cgi.scgi import SCGI
 
         limits = self._config.cgi
         gateway = Gateway(capsule.content, capsule.client_hash)
@@ -153,7 +159,7 @@ class Backstage:
             return
         from pad19.dispatch.proxying.paths import ProxyPaths
         from pad19.dispatch.proxying.proxy import Proxy
-        from pad19.dispatch.proxying.upstream import Patience, Pinned, Remembered, Upstream
+        from pad19.dispatch.proxying.upstream import Pinned, Remembered, Timeouts, Upstream
         from pad19.tls.certificate import CertificateError, load
         from pad19.tls.known_hosts import KnownHosts
 
@@ -167,7 +173,7 @@ class Backstage:
                 proxy.to,
                 Pinned(proxy.pin) if proxy.pin else remembered,
                 credentials=credentials,
-                patience=Patience(proxy.connect_s, proxy.header_s, proxy.stall_s),
+                timeouts=Timeouts(proxy.connect_s, proxy.header_s, proxy.stall_s),
             )
             handler = Proxy(
                 ProxyPaths(proxy.path, proxy.to, keep_host=proxy.host == "keep"),
@@ -181,7 +187,7 @@ class Backstage:
     def _routes(self, files: StaticFiles, inner: Handler, capsule: Capsule) -> Handler:
         from pad19.content.by_path import server_of
         from pad19.routes import error_page
-        from pad19.routes.loader import LoadError, load
+        from pad19.routes.loading.loader import LoadError, load
         from pad19.routes.mounting import Mounted
 
         from .workbench import Workbench
@@ -212,12 +218,15 @@ class Backstage:
             except LoadError as error:
                 raise ConfigError(error.problems) from None
         if mounted.takes_uploads and capsule.titan is None:
-            host = capsule.hosts[0]
-            LOGGER.warning("%s: uploads to its routes are refused; to take them, write [capsule.titan]", host)
+            self._warn(capsule, "uploads to its routes are refused; to take them, write [capsule.titan]")
         if self._is_rehearsal and isinstance(mounted, Mounted):  # as it is outside of development
             return _Rehearsed(mounted)
         self._mounted.append(mounted)
         return mounted
+
+    def _warn(self, capsule: Capsule, problem: str) -> None:
+        if self.warns:
+            LOGGER.warning("%s: %s", capsule.hosts[0], problem)
 
     def _namespace(self, name: str) -> "SQLiteStore":
         from pad19.store.database import Database

@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from .config.listen import Listen
 from .config.model import Config, ConfigError, Forwarder
+from .unix_listener import listen_at
 
 BACKLOG = 1024  # connections that wait in the kernel, for example while descriptors are short
 # The kernel keeps a connection to itself until the client has said something: one wake-up less. What
@@ -143,7 +143,8 @@ def _bind(
     listen: Listen, forwarder: Forwarder | None, before: Sequence[Bound], *, optional: bool
 ) -> list[Bound]:
     if listen.path is not None:
-        return [Bound(listen, _unix(listen.path), forwarder, asked=listen)]
+        # A forwarder runs as another user, and the folder's mode says who gets here.
+        return [Bound(listen, listen_at(listen.path, 0o666, BACKLOG), forwarder, asked=listen)]
     tries = 1 if listen.port else _PORT_TRIES
     while True:
         tries -= 1
@@ -201,37 +202,6 @@ def _tcp(address: str, port: int, *, shared: bool) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _unix(path: Path) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path)
-        sock.bind(os.fspath(path))
-        # Whatever the umask is: a forwarder runs as another user, and the folder's mode says who gets here.
-        path.chmod(0o666)
-        listen_on(sock)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket that nobody listens on any more: its owner was killed."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            return
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)  # second
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        except OSError:
-            return  # busy, or somebody else's: bind() will say that the path is taken
 
 
 def listen_on(sock: socket.socket) -> None:

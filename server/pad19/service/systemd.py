@@ -13,7 +13,7 @@ from contextlib import suppress
 
 LISTEN_FDS_START = 3
 SEND_TIMEOUT = 1.0  # seconds that a message may wait for systemd to read others
-MAX_STATUS = 1000  # characters; systemd reads datagrams of at most 4096 bytes
+MAX_VALUE = 1000  # bytes; systemd takes no message of more than 4096
 _ACTIVATION = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 _FAMILIES = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
 _PRIORITIES = {logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}  # as in syslog(3)
@@ -29,20 +29,21 @@ def notify(**state: str | int) -> None:
         return
     if name.startswith("@"):  # the abstract namespace (unix(7))
         name = f"\0{name[1:]}"
-    lines = (f"{key}={' '.join(str(value).splitlines())}" for key, value in state.items())
+    message = "\n".join(f"{key}={_line(value)}" for key, value in state.items())
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SEND_TIMEOUT)
-        sock.sendto("\n".join(lines).encode("utf-8", "backslashreplace"), os.fsencode(name))
+        sock.sendto(message.encode(), os.fsencode(name))
+
+
+def _line(value: str | int) -> str:
+    """A value on one line, not too long, and UTF-8: systemd ignores all others."""
+    data = " ".join(str(value).splitlines()).encode("utf-8", "backslashreplace")
+    return data[:MAX_VALUE].decode("utf-8", "ignore")
 
 
 def ready(status: str = "") -> None:
-    """Started, or reloaded."""
-    notify(READY=1, STATUS=status[:MAX_STATUS])
-
-
-def status(text: str) -> None:
-    """A line that ``systemctl status`` shows."""
-    notify(STATUS=text[:MAX_STATUS])
+    """Started, or reloaded. ``status``: what ``systemctl status`` shows."""
+    notify(READY=1, STATUS=status)
 
 
 def reloading() -> None:
@@ -52,12 +53,7 @@ def reloading() -> None:
 
 def stopping(within: float, status: str = "") -> None:
     """The stop has begun. ``within``: seconds it may take, even if ``TimeoutStopSec=`` is less."""
-    notify(STOPPING=1, STATUS=status[:MAX_STATUS], EXTEND_TIMEOUT_USEC=int(within * 1_000_000))
-
-
-def main_pid(pid: int) -> None:
-    """Another process is the service's main one from now on."""
-    notify(MAINPID=pid)
+    notify(STOPPING=1, STATUS=status, EXTEND_TIMEOUT_USEC=int(within * 1_000_000))
 
 
 def still_alive() -> None:

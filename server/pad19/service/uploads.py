@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pad19.content.edits import Edits
+from pad19.content.file_tree import Quota
 from pad19.content.mimetype import MimeTypes
-from pad19.content.shelf import Quota
 from pad19.content.uploads import Terms, Uploads
 from pad19.dispatch.prefixes import Prefixes
 from pad19.dispatch.router import Handler

@@ -8,9 +8,9 @@ from pad19.protocol.failure import NotFound
 from pad19.protocol.request import Request
 from pad19.protocol.response import Reply, Response
 from pad19.routes import error_page
-from pad19.routes.broken import BrokenModule
 from pad19.routes.interface import Lifespan
-from pad19.routes.loader import Loaded
+from pad19.routes.loading.broken import BrokenModule
+from pad19.routes.loading.loader import Loaded
 from pad19.routes.mistakes import parted
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes

@@ -21,18 +21,20 @@ from pad19.dispatch.limits.shared_counts import SharedCounts
 from pad19.dispatch.listener import Listener
 from pad19.dispatch.record import Record
 from pad19.dispatch.router import Handler, Router
-from pad19.tls.certificate import CertificateError, Credentials, files, load
+from pad19.tls.certificate import CertificateError, Credentials, load
+from pad19.tls.certificate_folder import files
 from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make
 
 from .config.capsule import Capsule
 from .config.hosts import default_host, is_address
 from .config.model import Config, ConfigError
+from .config.routes_folder import problem_beside_file
 from .descriptors import make_room
 from .handlers import handler_for
 from .logs.access_log import formatter
 from .logs.writer import LogWriter
-from .mounting import Backstage
+from .mounting import Backends
 from .sockets import Bound
 from .uploads import state_problem
 
@@ -49,29 +51,29 @@ class Site:
     handlers: dict[str, Handler]
     credentials: dict[str, Credentials]  # the first are for clients that name no host
     made: frozenset[str]  # hosts whose certificate is new
-    backstage: Backstage
+    backends: Backends
     uploads: frozenset[str] = frozenset()  # hosts that take them
 
     @classmethod
-    def build(cls, config: Config, backstage: Backstage | None = None, *, warns: bool = True) -> Self:
+    def build(cls, config: Config, backends: Backends | None = None) -> Self:
         """Load routes and certificates, and where there are none make certificates. Blocks.
-
-        ``warns``: of certificates that will not do for long.
 
         Raises:
             ConfigError: Certificates that cannot be used or made, routes that cannot be loaded, no place for
                 the locks of uploads; all of them together.
         """
-        backstage = backstage or Backstage(config)
+        backends = backends or Backends(config)
         handlers: dict[str, Handler] = {}
         credentials: dict[str, Credentials] = {}
         made: set[str] = set()
         problems: list[str] = []
         if problem := state_problem(config):
             problems.append(problem)
+        if backends.warns and (warning := problem_beside_file(config)):
+            LOGGER.warning("%s", warning)
         for capsule in config.capsules:
             try:
-                handlers |= dict.fromkeys(capsule.hosts, handler_for(capsule, backstage))
+                handlers |= dict.fromkeys(capsule.hosts, handler_for(capsule, backends))
             except ConfigError as error:
                 problems += error.problems
         pairs = [(host, capsule) for capsule in config.capsules for host in capsule.hosts]
@@ -90,12 +92,12 @@ class Site:
                 continue
             if new:
                 made.add(host)
-            for warning in credentials[host].warnings if warns else ():
+            for warning in credentials[host].warnings if backends.warns else ():
                 LOGGER.warning("%s", warning)
         if problems:
             raise ConfigError(tuple(dict.fromkeys(problems)))
         uploads = frozenset(host for capsule in config.capsules if capsule.titan for host in capsule.hosts)
-        return cls(handlers, credentials, frozenset(made), backstage, uploads)
+        return cls(handlers, credentials, frozenset(made), backends, uploads)
 
 
 def certificate_files(config: Config) -> set[Path]:
@@ -156,42 +158,15 @@ async def serve(
         if count:
             count(entry)
 
-    connect = partial(
-        Connections,
-        Contexts(site.credentials),
-        Router(site.handlers, site.uploads),
-        admission,
-        Deadlines(limits.handshake_s, limits.request_s, limits.upload_s),
-    )
-    connections = connect(record, site.backstage.presence)
-    checks = connect(lambda _: None, trusted=True)  # of forwarders, every two seconds
-
-    def listener_for(bound: Bound) -> Listener:
-        check_port = config.server.check_port
-        if bound.forwarder:
-            forwarders = Forwarders(bound.forwarder.networks, limits.handshake_s)
-            return ForwardedListener(
-                bound.socket,
-                connections,
-                checks,
-                admission,
-                forwarders,
-                record,
-                check_port=check_port,
-                stall=limits.stall_s,
-            )
-        port = bound.listen.port if check_port and bound.listen.path is None else None
-        return Listener(bound.socket, connections, admission, port=port, stall=limits.stall_s)
-
-    listeners = [listener_for(bound) for bound in sockets]
+    listeners, timed = _listeners(config, site, sockets, admission, record)
     make_room(limits.connections)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_EVERY)
-    async with log, trio.open_nursery() as background, site.backstage.living():
+    async with log, trio.open_nursery() as background, site.backends.living():
         background.start_soon(log.run)
-        background.start_soon(connections.keep_time)
-        background.start_soon(checks.keep_time)
+        for connections in timed:
+            background.start_soon(connections.keep_time)
         async with trio.open_nursery() as running:
             if stop_now is not None:
                 background.start_soon(_cancel_on, stop_now, running.cancel_scope)
@@ -213,6 +188,45 @@ async def serve(
                 )
             running.cancel_scope.deadline = trio.current_time() + limits.grace_s
         background.cancel_scope.cancel()
+
+
+def _listeners(
+    config: Config,
+    site: Site,
+    sockets: Sequence[Bound],
+    admission: Admission,
+    record: Callable[[Record], None],
+) -> tuple[list[Listener], tuple[Connections, ...]]:
+    """One for each socket, and whose `Connections.keep_time` must run meanwhile."""
+    limits = config.limits
+    connect = partial(
+        Connections,
+        Contexts(site.credentials),
+        Router(site.handlers, site.uploads),
+        admission,
+        Deadlines(limits.handshake_s, limits.request_s, limits.upload_s),
+    )
+    connections = connect(record, site.backends.presence)
+    checks = connect(lambda _: None, trusted=True)  # of forwarders, every two seconds
+    check_port = config.server.check_port
+
+    def listener_for(bound: Bound) -> Listener:
+        if bound.forwarder:
+            forwarders = Forwarders(bound.forwarder.networks, limits.handshake_s)
+            return ForwardedListener(
+                bound.socket,
+                connections,
+                checks,
+                admission,
+                forwarders,
+                record,
+                check_port=check_port,
+                stall=limits.stall_s,
+            )
+        port = bound.listen.port if check_port and bound.listen.path is None else None
+        return Listener(bound.socket, connections, admission, port=port, stall=limits.stall_s)
+
+    return [listener_for(bound) for bound in sockets], (connections, checks)
 
 
 async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:

@@ -25,7 +25,7 @@ from .leaving import leave_soon
 from .logs import messages
 from .logs.terminal import terminal_formatter
 from .logs.writer import STANDARD_OUTPUT, LogWriter, open_log
-from .mounting import Backstage
+from .mounting import Backends
 from .signature import Signatures, signatures
 from .telemetry.scoreboard import Slot
 from .worker import Site, admission_for, certificate_files, serve
@@ -63,17 +63,17 @@ def _work() -> int:
     if any(capsule.routes or capsule.mount for capsule in order.config.capsules):
         output = _name_what_routes_say()
     problems: list[str] = []
-    backstage = Backstage(order.config, is_development=order.is_development)
+    backends = Backends(order.config, is_development=order.is_development, warns=order.number == 0)
     files = signatures(certificate_files(order.config))
     try:
         log = open_log(order.config.log.access, output)
     except ConfigError as error:
         problems += error.problems
     try:
-        site = Site.build(order.config, backstage, warns=order.number == 0)
+        site = Site.build(order.config, backends)
     except ConfigError as error:
         problems += error.problems
-    files |= backstage.files
+    files |= backends.files
     if not problems:
         if site.made:  # by us just now, which is no change
             files |= signatures(certificate_files(order.config))

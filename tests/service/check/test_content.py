@@ -7,6 +7,7 @@ from pad19.service.check.content import check_content
 from pad19.service.config.capsule import Capsule, Gone, Redirect, Rewrite
 from pad19.service.config.model import Config
 from pad19.service.handlers import rehearse
+from support.disk import descriptors
 from support.users import unprivileged
 
 
@@ -215,12 +216,8 @@ async def test_counts_and_one_look_for_two_capsules(tmp_path: Path) -> None:
     assert (found.files, found.links, len(found.findings)) == (2, 2, 1)
 
 
-def open_files() -> int:
-    return len([*Path("/proc/self/fd").iterdir()])
-
-
 async def test_nothing_stays_open(tmp_path: Path) -> None:
     write(tmp_path, {"index.gmi": "=> large.bin\n" * 3, "large.bin": b"x" * 100_000})
-    before = open_files()
+    before = descriptors()
     await report(tmp_path)
-    assert open_files() == before
+    assert descriptors() == before

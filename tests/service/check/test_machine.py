@@ -1,4 +1,3 @@
-import gc
 import shutil
 import socket
 import sys
@@ -40,15 +39,6 @@ def config(
         log=Log(access=log),
         forwarders=forwarders,
     )
-
-
-@pytest.fixture
-def collector() -> Iterator[None]:
-    """A worker changes the garbage collector of its process; the process of the tests gets it back."""
-    threshold = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*threshold)
 
 
 def names(folder: Path) -> list[str]:
@@ -101,6 +91,14 @@ async def test_a_certificate_for_other_hosts(tmp_path: Path) -> None:
     assert len(ready.problems) == 1  # once, not for each host
 
 
+async def test_routes_that_no_capsule_names(tmp_path: Path) -> None:
+    make("localhost", tmp_path / "certs")
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes/a.py").write_text("import pad19\n")
+    [warning] = (await check_machine(replace(config(tmp_path), source=tmp_path / "pad19.toml"))).warnings
+    assert warning.startswith(f"{tmp_path}/routes/a.py has routes, which are not asked")
+
+
 async def test_a_port_that_another_program_has(tmp_path: Path, taken: Listen) -> None:
     make("localhost", tmp_path / "certs")
     with trio.fail_after(20):
@@ -123,7 +121,7 @@ async def test_a_port_for_forwarders(tmp_path: Path, taken: Listen) -> None:
     ]
 
 
-@pytest.mark.usefixtures("collector")
+@pytest.mark.usefixtures("restored_process")
 async def test_a_port_that_is_ours_already(tmp_path: Path) -> None:
     settings = config(tmp_path)
     site = await trio.to_thread.run_sync(Site.build, settings)
@@ -185,7 +183,7 @@ async def test_a_socket_for_metrics(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.usefixtures("collector")
+@pytest.mark.usefixtures("restored_process")
 async def test_metrics_of_a_server_that_runs(tmp_path: Path, taken: Listen) -> None:
     settings = config(tmp_path)
     site = await trio.to_thread.run_sync(Site.build, settings)

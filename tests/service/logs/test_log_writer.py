@@ -1,11 +1,9 @@
-import contextlib
 import logging
 import os
 import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,15 +14,12 @@ import trio.testing
 from pad19.service.config.model import ConfigError
 from pad19.service.logs import writer as log_writer
 from pad19.service.logs.writer import FLUSH_INTERVAL, MAX_BUFFER, LogWriter, open_log
+from support.descriptors import Pipe
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    reader, writer = os.pipe()
-    yield reader, writer
-    for fd in (reader, writer):
-        with contextlib.suppress(OSError):  # the test closed it
-            os.close(fd)
+def reading(pipe: Pipe) -> trio.lowlevel.FdStream:
+    """Its other end, as a stream that may be closed by itself."""
+    return trio.lowlevel.FdStream(os.dup(pipe.reader.fileno()))
 
 
 def fill(fd: int) -> int:
@@ -39,12 +34,10 @@ def fill(fd: int) -> int:
         return total
 
 
-async def test_lines_arrive_together_a_moment_later(
-    pipe: tuple[int, int], mock_clock: trio.testing.MockClock
-) -> None:
-    reader, fd = pipe
+async def test_lines_arrive_together_a_moment_later(pipe: Pipe, mock_clock: trio.testing.MockClock) -> None:
+    fd = pipe.writer.fileno()
     log = LogWriter(fd, "pipe")
-    async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(reader) as stream:
+    async with trio.open_nursery() as nursery, reading(pipe) as stream:
         nursery.start_soon(log.run)
         for _ in range(2):  # an idle writer wakes up again
             log.write("one")
@@ -59,10 +52,8 @@ async def test_lines_arrive_together_a_moment_later(
         nursery.cancel_scope.cancel()
 
 
-async def test_an_idle_writer_has_no_timer(
-    pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
-) -> None:
-    log = LogWriter(pipe[1], "pipe")
+async def test_an_idle_writer_has_no_timer(pipe: Pipe, autojump_clock: trio.testing.MockClock) -> None:
+    log = LogWriter(pipe.writer.fileno(), "pipe")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(log.run)
         await trio.testing.wait_all_tasks_blocked()
@@ -148,14 +139,14 @@ def test_what_cannot_be_opened_is_a_mistake_of_the_configuration(tmp_path: Path,
 
 
 async def test_a_sleeping_reader_costs_lines_but_no_time(
-    pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
+    pipe: Pipe, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, fd = pipe
+    fd = pipe.writer.fileno()
     full = fill(fd)
     log = LogWriter(fd, "the pipe")
     line = "y" * 999  # a thousand with its newline
     fitting = MAX_BUFFER // 1000
-    async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(reader) as stream:
+    async with trio.open_nursery() as nursery, reading(pipe) as stream:
         nursery.start_soon(log.run)
         for _ in range(fitting + 7):
             log.write(line)
@@ -178,11 +169,11 @@ async def test_a_sleeping_reader_costs_lines_but_no_time(
 
 
 async def test_a_sleeping_reader_does_not_keep_us_from_stopping(
-    pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
+    pipe: Pipe, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fill(pipe[1])
+    fill(pipe.writer.fileno())
     with trio.fail_after(5):
-        log = LogWriter(pipe[1], "the pipe")
+        log = LogWriter(pipe.writer.fileno(), "the pipe")
         log.write("one")
         log.write("two")
         await log.aclose()
@@ -191,11 +182,25 @@ async def test_a_sleeping_reader_does_not_keep_us_from_stopping(
     ]
 
 
+async def test_what_is_lost_is_told_also_when_time_is_up_in_the_middle_of_a_look(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log_writer, "READER_TIMEOUT", 0.5)
+    monkeypatch.setattr(log_writer, "CLOSE_TIMEOUT", 0.4)
+    fill(pipe.writer.fileno())
+    log = LogWriter(pipe.writer.fileno(), "the pipe")
+    log.write("one")
+    await log.aclose()
+    assert [record.getMessage() for record in caplog.records] == [
+        "access log: 1 line lost, the disk or the reader of the pipe is too slow or full"
+    ]
+
+
 async def test_a_hanging_system_call_does_not_keep_us_from_stopping(
-    monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]
+    monkeypatch: pytest.MonkeyPatch, pipe: Pipe
 ) -> None:
     # A disk that hangs looks like this pipe without the look at poll() first.
-    reader, fd = pipe
+    fd = pipe.writer.fileno()
     monkeypatch.setattr(log_writer, "_is_writable", lambda _fd: True)
     full = fill(fd)
     log = LogWriter(fd, "the pipe")
@@ -208,7 +213,7 @@ async def test_a_hanging_system_call_does_not_keep_us_from_stopping(
         nursery.cancel_scope.cancel()
     with trio.fail_after(5):
         await log.aclose()
-    async with trio.lowlevel.FdStream(reader) as stream:
+    async with reading(pipe) as stream:
         while full > 0:
             full -= len(await stream.receive_some())
         while log._limiter.borrowed_tokens:  # now the thread comes back
@@ -235,11 +240,9 @@ async def test_a_single_line_is_counted_as_one(caplog: pytest.LogCaptureFixture)
     assert "access log: 1 line lost, the disk" in caplog.text
 
 
-async def test_a_reader_that_left_is_survived(
-    pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
-) -> None:
-    os.close(pipe[0])
-    log = LogWriter(pipe[1], "the pipe")
+async def test_a_reader_that_left_is_survived(pipe: Pipe, caplog: pytest.LogCaptureFixture) -> None:
+    pipe.reader.close()
+    log = LogWriter(pipe.writer.fileno(), "the pipe")
     log.write("one")
     log._drain()
     assert "Broken pipe" in caplog.text
@@ -367,11 +370,11 @@ async def test_reopening_what_cannot_be_opened_keeps_the_old_file(
     assert "cannot be reopened (No such file or directory), the old file goes on" in caplog.text
 
 
-async def test_workers_on_one_pipe_do_not_mix_lines(pipe: tuple[int, int]) -> None:
-    logs = [LogWriter(pipe[1], "pipe") for _ in range(4)]
+async def test_workers_on_one_pipe_do_not_mix_lines(pipe: Pipe) -> None:
+    logs = [LogWriter(pipe.writer.fileno(), "pipe") for _ in range(4)]
     lines = 300
     received = bytearray()
-    async with trio.lowlevel.FdStream(pipe[0]) as stream, trio.open_nursery() as nursery:
+    async with reading(pipe) as stream, trio.open_nursery() as nursery:
         for log in logs:
             nursery.start_soon(log.run)
         for number, log in enumerate(logs):

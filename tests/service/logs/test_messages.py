@@ -2,14 +2,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from pad19.service.logs import messages
 from pad19.service.logs.messages import MAX_WRITE, Output
+from support.descriptors import Pipe
 
 SCRIPT = """
 import logging, sys
@@ -58,31 +59,23 @@ def test_lines_are_as_their_reader_likes_them(journal: bool) -> None:
 # Readers that do not read
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    yield reader, writer
-    for fd in (reader, writer):
-        with suppress(OSError):  # the test closed it
-            os.close(fd)
-
-
-def fill(writer: int) -> None:
-    own = os.open(f"/dev/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
+def fill(writer: FileIO) -> None:
+    own = os.open(f"/dev/fd/{writer.fileno()}", os.O_WRONLY | os.O_NONBLOCK)
     with suppress(BlockingIOError):
         while True:
             os.write(own, b"x" * MAX_WRITE)
     os.close(own)
 
 
-def read(reader: int, size: int = 1 << 20) -> str:
-    return os.read(reader, size).decode()
+def read(reader: FileIO, size: int = 1 << 20) -> str:
+    """What is there, which must be something."""
+    os.set_blocking(reader.fileno(), False)
+    return os.read(reader.fileno(), size).decode()
 
 
-def test_what_is_not_read_at_once_waits(pipe: tuple[int, int]) -> None:
+def test_what_is_not_read_at_once_waits(pipe: Pipe) -> None:
     reader, writer = pipe
-    output = Output(writer)
+    output = Output(writer.fileno())
     output.write("one")
     fill(writer)
     for text in ("two", "three"):
@@ -92,13 +85,13 @@ def test_what_is_not_read_at_once_waits(pipe: tuple[int, int]) -> None:
     output.write("four")
     assert read(reader) == "two\nthree\nfour\n"
     assert output.lost == 0
-    assert os.get_blocking(writer)  # for all others who have it
+    assert os.get_blocking(writer.fileno())  # for all others who have it
 
 
-def test_what_is_too_much_is_lost_and_counted(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_much_is_lost_and_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "MAX_WAITING", len("two\n"))
     reader, writer = pipe
-    output = Output(writer)
+    output = Output(writer.fileno())
     fill(writer)
     output.write("two")
     for number in (1, 2):
@@ -111,69 +104,65 @@ def test_what_is_too_much_is_lost_and_counted(pipe: tuple[int, int], monkeypatch
     assert read(reader) == "two\npad19: 2 messages lost, since nobody read standard error\nfour\n"
 
 
-def test_a_message_that_is_longer_than_all_that_may_wait(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_that_is_longer_than_all_that_may_wait(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "MAX_WAITING", 1)
     reader, writer = pipe
-    Output(writer).write("one")
+    Output(writer.fileno()).write("one")
     assert read(reader) == "one\n"
 
 
-def test_a_torn_line_gets_an_end(pipe: tuple[int, int]) -> None:
+def test_a_torn_line_gets_an_end(pipe: Pipe) -> None:
     reader, writer = pipe
-    output = Output(writer)
+    output = Output(writer.fileno())
     fill(writer)
     assert len(read(reader, MAX_WRITE)) == MAX_WRITE  # so there is room for as much
     output.write("y" * (MAX_WRITE + 1))
-    os.close(reader)
+    reader.close()
     output.finish()
     assert output.lost == 1
-    reopened = os.open(f"/proc/self/fd/{writer}", os.O_RDONLY | os.O_NONBLOCK)  # what is in it is still there
-    try:
-        assert read(reopened).lstrip("x") == "y" * MAX_WRITE
+    reopened = os.open(f"/proc/self/fd/{writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK)  # with what is in it
+    with FileIO(reopened) as again:
+        assert read(again).lstrip("x") == "y" * MAX_WRITE
         output.write("whole")
-        assert read(reopened) == "\npad19: 1 message lost, since nobody read standard error\nwhole\n"
-    finally:
-        os.close(reopened)
+        assert read(again) == "\npad19: 1 message lost, since nobody read standard error\nwhole\n"
 
 
-def test_a_long_message_is_written_as_it_is_read(pipe: tuple[int, int]) -> None:
+def test_a_long_message_is_written_as_it_is_read(pipe: Pipe) -> None:
     reader, writer = pipe
     text = "\n".join(["é" * 50] * 200)
-    Output(writer).write(text)
+    Output(writer.fileno()).write(text)
     assert read(reader) == f"{text}\n"
 
 
-def test_a_reader_that_is_gone(pipe: tuple[int, int]) -> None:
+def test_a_reader_that_is_gone(pipe: Pipe) -> None:
     reader, writer = pipe
-    before = Output(writer)
-    os.close(reader)
-    for output in (before, Output(writer)):
+    before = Output(writer.fileno())
+    reader.close()
+    for output in (before, Output(writer.fileno())):
         for number in (1, 2):
             output.write("one")
             assert output.lost == number
 
 
-def test_a_reader_that_goes_while_messages_wait(pipe: tuple[int, int]) -> None:
+def test_a_reader_that_goes_while_messages_wait(pipe: Pipe) -> None:
     reader, writer = pipe
-    output = Output(writer)
+    output = Output(writer.fileno())
     fill(writer)
     for _ in range(3):
         output.write("one")
-    os.close(reader)
+    reader.close()
     output.finish()
     assert output.lost == 3
     assert "messages" not in {thread.name for thread in threading.enumerate()}  # nobody goes on trying
 
 
-def test_a_machine_that_has_no_thread_left(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_has_no_thread_left(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
     reader, writer = pipe
-    output = Output(writer)
+    output = Output(writer.fileno())
     fill(writer)
     output.write("one")
     assert set(read(reader)) == {"x"}
@@ -182,9 +171,9 @@ def test_a_machine_that_has_no_thread_left(pipe: tuple[int, int], monkeypatch: p
     assert read(reader) == "one\ntwo\n"
 
 
-def test_many_threads_and_a_slow_reader(pipe: tuple[int, int]) -> None:
+def test_many_threads_and_a_slow_reader(pipe: Pipe) -> None:
     reader, writer = pipe
-    output = Output(writer)
+    output = Output(writer.fileno())
 
     def write(name: str) -> None:
         for number in range(200):
@@ -196,9 +185,8 @@ def test_many_threads_and_a_slow_reader(pipe: tuple[int, int]) -> None:
     for thread in threads:
         thread.join()
     received = ""
-    os.set_blocking(reader, True)
     while received.count("\n") < 600:
-        received += read(reader, 1000)
+        received += os.read(reader.fileno(), 1000).decode()
     lines = received.splitlines()
     for name in "abc":
         assert [line for line in lines if line[0] == name] == [
@@ -227,7 +215,7 @@ def test_the_last_messages_of_a_process(arguments: list[str]) -> None:
     assert lines[300:] == ["pad19: wrong"] * len(arguments)
 
 
-def test_a_process_does_not_stay_for_a_reader_that_does_not_read(pipe: tuple[int, int]) -> None:
+def test_a_process_does_not_stay_for_a_reader_that_does_not_read(pipe: Pipe) -> None:
     _, writer = pipe
     assert subprocess.run([sys.executable, "-c", LAST], stderr=writer, timeout=15, check=True).returncode == 0
 

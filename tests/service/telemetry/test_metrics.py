@@ -2,7 +2,7 @@ import logging
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,9 +18,10 @@ from pad19.service.config.model import ConfigError
 from pad19.service.sockets import Unavailable
 from pad19.service.telemetry import metrics
 from pad19.service.telemetry.metrics import MAX_CLIENTS, MetricsServer
-from pad19.service.telemetry.scoreboard import Scoreboard, size
 from pad19.service.telemetry.status import Certificate, Snapshot
 from support.descriptors import no_descriptors
+from support.status import totals
+from support.waiting import wait_until
 
 SNAPSHOT = Snapshot(
     version="0.1.0",
@@ -29,7 +30,7 @@ SNAPSHOT = Snapshot(
     addresses=("[::]:1965",),
     workers=(),
     certificates=(),
-    totals=Scoreboard(bytearray(size(1)), 1).totals(),
+    totals=totals(),
 )
 LOCAL = Listen(host="127.0.0.1")
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
@@ -70,20 +71,13 @@ def get(address: Listen, path: str = "/metrics", method: str = "GET") -> tuple[i
         connection.close()
 
 
-def is_answered_at_last(address: Listen) -> bool:
-    """Whether one of many tries is answered: there may be no place, or no time, at first."""
+def is_answered(address: Listen) -> bool:
+    """Whether there is a place, and time: at first there may be neither."""
 
-    def is_answered() -> bool:
-        try:
-            return get(address, "/")[0] == 200
-        except (OSError, HTTPException):
-            return False
-
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if is_answered():
-            return True
-    return False
+    try:
+        return get(address, "/")[0] == 200
+    except (OSError, HTTPException):
+        return False
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -229,7 +223,7 @@ def test_a_client_that_takes_too_long_is_cut_off(quick: None) -> None:
                 break
         else:
             pytest.fail("it may go on")
-        assert is_answered_at_last(address)
+        wait_until(lambda: is_answered(address))
 
 
 def test_clients_that_do_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +234,7 @@ def test_clients_that_do_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         dead = [connect(address) for _ in range(MAX_CLIENTS)]
         for sock in dead:
             sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-        assert is_answered_at_last(address)
+        wait_until(lambda: is_answered(address))
         assert len(read_all(dead[0])) < 4000 * 1000  # for which the first one was cut off
         for sock in dead:
             sock.close()
@@ -257,7 +251,7 @@ def test_too_many_clients() -> None:
         assert b" 200 OK\r\n" in read_all(silent[0])
         for sock in silent:
             sock.close()
-        assert is_answered_at_last(address)  # now that there are places again
+        wait_until(lambda: is_answered(address))  # now that there are places again
 
 
 def test_a_client_that_there_is_no_descriptor_for() -> None:
@@ -292,6 +286,24 @@ def test_one_that_was_never_started() -> None:
     server.stop()
     with pytest.raises(ConnectionRefusedError):
         connect(address)
+
+
+def test_a_machine_that_has_no_thread_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    server = MetricsServer(LOCAL, snapshot)
+    [address] = server.addresses
+    monkeypatch.setattr(threading.Thread, "start", start)
+    server.start()
+    assert caplog.messages == [
+        "metrics: nobody is answered (can't start new thread): allow more threads, and start again"
+    ]
+    with pytest.raises(ConnectionRefusedError):  # and nobody waits for an answer
+        connect(address)
+    server.stop()
 
 
 # One after the other

@@ -11,18 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from pad19.dispatch.record import Record
 from pad19.protocol.status import Status
 from pad19.service.telemetry.metrics_text import Exposition
-from pad19.service.telemetry.scoreboard import HANDSHAKE_FAILURES, UNANSWERED, Scoreboard, Totals, size
+from pad19.service.telemetry.scoreboard import HANDSHAKE_FAILURES, UNANSWERED
 from pad19.service.telemetry.status import Certificate, Reloads, Snapshot, Worker
+from support.status import totals
 
 PAGE = Path(__file__).parents[3] / "capsule/content/hosting/metrics.gmi"
 Samples = dict[tuple[str, str], float]  # a name and its labels as text, the value
-
-
-def totals(*records: Record) -> Totals:
-    board = Scoreboard(bytearray(size(1)), 1)
-    for record in records:
-        board.slot(0).count(record)
-    return board.totals()
 
 
 SNAPSHOT = Snapshot(

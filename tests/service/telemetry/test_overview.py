@@ -10,7 +10,8 @@ from pad19.service.child import WorkerProcess
 from pad19.service.config.capsule import Capsule
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, Metrics
-from pad19.service.fleet import Fleet, Generation
+from pad19.service.fleet import Fleet
+from pad19.service.generation import Generation
 from pad19.service.sockets import Unavailable
 from pad19.service.telemetry.overview import Overview
 from pad19.service.telemetry.scoreboard import Scoreboard, size

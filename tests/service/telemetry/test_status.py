@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pad19.dispatch.record import Record
-from pad19.service.telemetry.scoreboard import Scoreboard, Totals, size
 from pad19.service.telemetry.status import (
     MAX_LINES,
     Certificate,
@@ -19,15 +18,9 @@ from pad19.service.telemetry.status import (
     message,
     read_message,
 )
+from support.status import totals
 
 NOW = datetime(2026, 11, 23, 5, 8, 21, tzinfo=UTC)
-
-
-def totals(*records: Record) -> Totals:
-    board = Scoreboard(bytearray(size(1)), 1)
-    for record in records:
-        board.slot(0).count(record)
-    return board.totals()
 
 
 IDLE = Snapshot(

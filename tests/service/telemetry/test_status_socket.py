@@ -164,6 +164,19 @@ def test_who_asks_when_no_descriptor_is_left(server: StatusSocket, places: Path)
     assert not is_ready(server)
 
 
+def test_who_asks_for_what_cannot_be_told(server: StatusSocket, places: Path, subject: Path) -> None:
+    def fail() -> str:
+        raise ValueError("broken")
+
+    with connect(places) as client:
+        with pytest.raises(ValueError, match="broken") as caught:
+            server.answer(fail)
+        assert client.recv(1) == b""  # though the error is looked at still
+        assert caught.type is ValueError
+    with Loop(server, lambda: TEXT):
+        assert ask((subject,)) == TEXT
+
+
 # Where
 
 

@@ -18,7 +18,7 @@ from pad19.protocol.failure import Failure, Gone
 from pad19.protocol.pattern import Template
 from pad19.protocol.request import DEFAULT_PORT, parse_request
 from pad19.protocol.response import Response, Success
-from pad19.protocol.uri import URI, parse, resolve
+from pad19.protocol.uri import URI, parse, resolve, wildcard_of
 from pad19.service.config.capsule import Capsule, Redirect, Rewrite
 from pad19.service.config.model import Config
 
@@ -176,7 +176,7 @@ class _Links:
         if target.host == start.host:  # the page's own, whoever else may have this name
             return start
         host = target.host or ""
-        return self._capsules.get(host) or self._capsules.get(f"*.{host.partition('.')[2]}")
+        return self._capsules.get(host) or self._capsules.get(wildcard_of(host))
 
 
 def _verdict(answer: Response | Failure, target: URI) -> str | None:

@@ -15,11 +15,13 @@ from pad19.service.config.hosts import default_host
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, ConfigError, Forwarder
 from pad19.service.config.read import shown_path
+from pad19.service.config.routes_folder import problem_beside_file
 from pad19.service.folders import folder_problem, is_writable
 from pad19.service.sockets import Unavailable, bind
 from pad19.service.uploads import state_problem
 from pad19.service.worker import shares_default
-from pad19.tls.certificate import CertificateError, Credentials, files, load
+from pad19.tls.certificate import CertificateError, Credentials, load
+from pad19.tls.certificate_folder import files
 from pad19.tls.client import ConnectFailed, connect
 from pad19.tls.context import client_context
 
@@ -41,6 +43,8 @@ async def check_machine(config: Config) -> Readiness:
     credentials = await trio.to_thread.run_sync(_check_certificates, config, ready)
     if problem := state_problem(config):
         ready.problems.append(problem)
+    if warning := problem_beside_file(config):
+        ready.warnings.append(warning)
     fingerprints = {entry.fingerprint for entry in credentials.values()}
     host = next(iter(credentials), "localhost").replace("*.", "www.", 1)
     runs = False

@@ -222,29 +222,7 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
             )
         else:
             folders.append(capsule.content)
-    secrets = [("server.certs", config.server.certs, "private keys")]
-    secrets += [
-        (f"capsule[{number}].key", capsule.key, "the private key")
-        for number, capsule in enumerate(config.capsules, 1)
-        if capsule.key
-    ]
-    if any(capsule.routes or capsule.mount or capsule.titan for capsule in config.capsules):
-        secrets.append(("server.state", config.server.state, "what routes keep"))
-    secrets += [
-        (place, Path(who.value), "who may read it")
-        for number, capsule in enumerate(config.capsules, 1)
-        for place, who in _whos(f"capsule[{number}]", capsule)
-        if who.kind == "file"
-    ]
-    secrets += [
-        (place, Path(token.value), "passwords")
-        for number, capsule in enumerate(config.capsules, 1)
-        for place, token in _tokens(f"capsule[{number}]", capsule)
-        if token.kind == "file"
-    ]
-    if config.log.access not in {"-", "off"}:
-        secrets.append(("log.access", Path(config.log.access), "the access log"))
-    for key, path, what in secrets:
+    for key, path, what in _secrets(config):
         for folder in folders:
             if _inside(path, folder):
                 yield (
@@ -253,6 +231,29 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
                     f"which would publish {what}: move it out",
                 )
                 break
+
+
+def _secrets(config: Config) -> Iterator[tuple[str, Path, str]]:
+    """A key, the path that it names, and what is there that is not for everybody."""
+    yield "server.certs", config.server.certs, "private keys"
+    for number, capsule in enumerate(config.capsules, 1):
+        if capsule.key:
+            yield f"capsule[{number}].key", capsule.key, "the private key"
+        for position, proxy in enumerate(capsule.proxies, 1):
+            if proxy.key:
+                yield f"capsule[{number}].proxy[{position}].key", proxy.key, "the private key"
+    if any(capsule.routes or capsule.mount or capsule.titan for capsule in config.capsules):
+        yield "server.state", config.server.state, "what routes keep"
+    for number, capsule in enumerate(config.capsules, 1):
+        for place, who in _whos(f"capsule[{number}]", capsule):
+            if who.kind == "file":
+                yield place, Path(who.value), "who may read it"
+    for number, capsule in enumerate(config.capsules, 1):
+        for place, token in _tokens(f"capsule[{number}]", capsule):
+            if token.kind == "file":
+                yield place, Path(token.value), "passwords"
+    if config.log.access not in {"-", "off"}:
+        yield "log.access", Path(config.log.access), "the access log"
 
 
 def _inside(path: Path, folder: Path) -> bool:

@@ -6,8 +6,6 @@ is read, so they are checked like everything else and only their mistakes are ca
 
 import os
 import re
-import stat
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,22 +15,14 @@ from msgspec.structs import fields
 
 from pad19.service.user_data import NoHomeFolder, user_data
 
-from . import bare_folder
+from . import routes_folder
 from .capsule import Capsule
 from .check import check
 from .model import Config, ConfigError, Included, Includes, Sections
-from .read import Reader, flag_of, is_within, shown, shown_path
+from .read import Reader, flag_of, is_within, shown_path
+from .toml_file import FILE_NAME, read_file
 
-FILE_NAME = "pad19.toml"
-MAX_FILE = 1024 * 1024  # bytes: nobody writes so much, but /var/log/syslog is one wrong word away
 _CAPSULE = re.compile(r"^capsule\[(\d+)\]")
-_TOML_TWICE = re.compile(r"Cannot overwrite a value|Cannot declare (\(.*\)) twice", re.DOTALL)
-_TOML_MENDS = [  # what stands where the parser gave up, and what to do about it
-    (re.compile("[\u2018-\u201f\u00ab\u00bb]"), 'write straight quotes (")'),
-    (re.compile(r"(?:True|False)\b"), "write true and false in small letters"),
-    (re.compile(r"(?<=[=\[,\s])[A-Za-z~/.:*]"), "write text in quotes"),
-]
-_TOML_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 @dataclass(slots=True)
@@ -68,7 +58,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: It cannot be read, is no TOML, or says something that cannot be.
     """
-    return _build(_with_included(_File(path, path.absolute().parent, _read(path))))
+    return _build(_with_included(_File(path, path.absolute().parent, read_file(path))))
 
 
 def resolve(
@@ -102,25 +92,14 @@ def resolve(
         ) from None
     if certs is not None and not certs.name and not certs.is_absolute():
         raise ConfigError(("--certs is empty: name a folder",))
-    path = config or folder / FILE_NAME
-    if not config and os.path.isfile(folder):  # noqa: PTH113 - Path.is_file() raises where it may not look
-        raise ConfigError(
-            (f"DIR is {shown_path(folder)}, but that is a file: name its folder, or give it with --config",)
-        )
-    if config or os.path.lexists(path):
-        main = _File(path, path.absolute().parent, _read(path))
-    else:
-        base = folder.absolute()
-        if problem := bare_folder.problem_of(base):
-            raise ConfigError((problem,))
-        main = _File(None, base, {"capsule": [{"content": str(base)}]}, {"capsule[1].content": "DIR"})
-        if certs is None:
-            try:
-                certs = user_data() / "certs"
-            except NoHomeFolder as error:
-                raise ConfigError(
-                    ("--certs is needed, because you have no home folder: name a folder",)
-                ) from error
+    main = _main_file(folder, config)
+    if main.path is None and certs is None:
+        try:
+            certs = user_data() / "certs"
+        except NoHomeFolder as error:
+            raise ConfigError(
+                ("--certs is needed, because you have no home folder: name a folder",)
+            ) from error
     server: dict[str, Any] = {}
     if listen:
         server["listen"] = [_absolute_socket(text) for text in listen]
@@ -136,16 +115,29 @@ def resolve(
         given |= server
     files = _with_included(main)
     if hosts:
-        _replace_hosts(files, hosts, path)
+        _replace_hosts(files, hosts)
     return _build(files)
 
 
-def _replace_hosts(files: list[_File], hosts: Sequence[str], path: Path) -> None:
+def _main_file(folder: Path, config: Path | None) -> _File:
+    """What is named, or lies in the folder, or else stands for the folder itself."""
+    path = config or folder / FILE_NAME
+    if not config and os.path.isfile(folder):  # noqa: PTH113 - Path.is_file() raises where it may not look
+        raise ConfigError(
+            (f"DIR is {shown_path(folder)}, but that is a file: name its folder, or give it with --config",)
+        )
+    if config or os.path.lexists(path):
+        return _File(path, path.absolute().parent, read_file(path))
+    base = folder.absolute()
+    if problem := routes_folder.problem_without_file(base):
+        raise ConfigError((problem,))
+    return _File(None, base, {"capsule": [{"content": str(base)}]}, {"capsule[1].content": "DIR"})
+
+
+def _replace_hosts(files: list[_File], hosts: Sequence[str]) -> None:
     count = sum(len(file.capsules) for file in files)
     if count != 1:
-        raise ConfigError(
-            (f"--host needs one capsule, but {shown_path(path)} has {count}: write hosts there",)
-        )
+        raise ConfigError((f"--host needs one capsule, but {files[0].name} has {count}: write hosts there",))
     owner = next(file for file in files if file.capsules)
     if isinstance(capsule := owner.capsules[0], dict):
         capsule["hosts"] = [*hosts]
@@ -166,7 +158,7 @@ def _with_included(main: _File) -> list[_File]:
             if path == own:  # "*.toml"
                 continue
             try:
-                files.append(_File(path, path.parent, _read(path)))
+                files.append(_File(path, path.parent, read_file(path)))
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -241,65 +233,6 @@ def _without_other_sections(file: _File, reader: Reader) -> dict[str, Any]:
 def _moved(key: str, by: int) -> str:
     """The key with its capsule counted in another way."""
     return _CAPSULE.sub(lambda match: f"capsule[{int(match[1]) + by}]", key)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    name = shown_path(path)
-    try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ConfigError((f"{name} is not a file: name a {FILE_NAME}",))
-            data = file.read(MAX_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL"
-        raise ConfigError((f"{name} cannot be read ({reason}): mend that, or name another file",)) from None
-    if len(data) > MAX_FILE:
-        raise ConfigError((f"{name} is larger than {MAX_FILE} bytes: name a {FILE_NAME}",))
-    try:
-        return tomllib.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError((f"{name}: line {line} is not UTF-8: save the file as UTF-8",)) from None
-    except RecursionError:
-        raise ConfigError((f"{name} is nested too deeply: remove some brackets",)) from None
-    except ValueError as error:  # TOMLDecodeError, or a number with more digits than int() takes
-        raise ConfigError((f"{name}: {_syntax(str(error), data)}",)) from None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    # A FIFO must not make us wait for somebody to write into it.
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _syntax(message: str, data: bytes) -> str:
-    position = _TOML_POSITION.search(message)
-    if position is None:
-        return "a number is too long: write a shorter one"
-    lines = data.decode("utf-8-sig").split("\n")
-    line = int(position[1] or len(lines))
-    column = int(position[2] or len(lines[-1]) + 1)
-    reason = message[: position.start()]
-    if twice := _TOML_TWICE.match(reason):
-        return f"line {line}: {_repeated(twice[1], lines[line - 1])}"
-    found = (mend for start, mend in _TOML_MENDS if start.match(lines[line - 1], column - 1))
-    mend = next(found, "mend that line")
-    return f"line {line}, column {column} is not TOML ({reason[:1].lower()}{reason[1:]}): {mend}"
-
-
-def _repeated(names: str | None, line: str) -> str:
-    """What is there twice. ``names``: of a section, as Python writes a tuple; else ``line`` has the key."""
-    if names:
-        import ast  # only this message needs it, and start time counts
-
-        section = ".".join(ast.literal_eval(names))
-        return f"there is a section {_printable(section)} already: put the keys together in one"
-    key, equals, _ = line.partition("=")
-    what = _printable(key.strip()) if equals else "what ends here"
-    return f"{what} is there already: write it once"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else shown(text)
 
 
 def _absolute_socket(text: str) -> str:

@@ -16,11 +16,12 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from json.encoder import encode_basestring_ascii
 from typing import Literal
 
 from pad19.dispatch.record import Record
+from pad19.protocol.address import parse_address
 from pad19.protocol.titan import without_token
 
 MAX_TEXT = 1024  # characters of a request line or reason, before escaping
@@ -149,11 +150,9 @@ def _parsed(address: str, length4: int, length6: int) -> str:
     if not address:
         return "unix"
     try:
-        ip = ip_address(address.partition("%")[0])
+        ip = parse_address(address)
     except ValueError:
         return "-"  # whatever it was, it will not forge a field
-    if ip.version == 6 and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
     if ip.is_loopback:
         return str(ip)
     network: IPv4Network | IPv6Network = ip_network(

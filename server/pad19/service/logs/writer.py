@@ -100,7 +100,7 @@ class LogWriter(trio.abc.AsyncResource):
                     break
 
     async def aclose(self) -> None:
-        """Write the rest, for at most `CLOSE_TIMEOUT`, even when cancelled; then close the file."""
+        """Write the rest, and close the file, for at most `CLOSE_TIMEOUT` each, even when cancelled."""
         self._closed = True
         if self._fd is None:
             return
@@ -109,9 +109,9 @@ class LogWriter(trio.abc.AsyncResource):
             while self._behind:
                 await trio.sleep(FLUSH_INTERVAL)
                 await self._in_thread(self._drain)
-        if not self._limiter.borrowed_tokens:  # else the thread hangs, and the end of the process frees it
-            with trio.CancelScope(deadline=trio.current_time() + CLOSE_TIMEOUT, shield=True):
-                await self._in_thread(self._finish)
+        # A thread that was only waiting for a reader is back soon. One that hangs is ended with the process.
+        with trio.CancelScope(deadline=trio.current_time() + CLOSE_TIMEOUT, shield=True):
+            await self._in_thread(self._finish)
 
     @property
     def _behind(self) -> bool:

@@ -21,9 +21,9 @@ from pad19.service.config.listen import Listen
 from pad19.service.config.model import ConfigError
 from pad19.service.descriptors import Spare
 from pad19.service.sockets import Unavailable, ports_shared
+from pad19.service.unix_listener import UnixListener
 
 from .status import Snapshot
-from .unix_listener import UnixListener
 
 if TYPE_CHECKING:
     from .metrics_text import Exposition
@@ -75,9 +75,13 @@ class MetricsServer:
         return {server.listen: server.socket for server in self._servers}
 
     def start(self) -> None:
-        """Begin to answer."""
-        for server in self._servers:
-            server.start()
+        """Begin to answer. Without a thread nobody is, which is logged."""
+        try:
+            for server in self._servers:
+                server.start()
+        except RuntimeError as error:
+            LOGGER.error("metrics: nobody is answered (%s): allow more threads, and start again", error)  # noqa: TRY400 - no bug
+            self.stop()
 
     def stop(self) -> None:
         """Stop and close, within `LOOK_EVERY`. Stopping twice is fine, and so is without a start."""
@@ -148,10 +152,9 @@ class _Server(socketserver.BaseServer):
         super().__init__(name, partial(_Handler, exposition))
 
     def start(self) -> None:
-        self._thread = threading.Thread(
-            target=self.serve_forever, args=(LOOK_EVERY,), name="metrics", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self.serve_forever, args=(LOOK_EVERY,), name="metrics", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def stop(self) -> None:
         if self._thread is not None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pad19.service.child import WorkerProcess
 from pad19.service.config.model import Config
-from pad19.service.fleet import Fleet, Worker
+from pad19.service.fleet import Fleet
+from pad19.service.generation import Worker
 
 from . import status, status_socket
 from .scoreboard import Scoreboard

@@ -20,11 +20,10 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from pad19.service.config.load import FILE_NAME
 from pad19.service.config.read import shown_path
+from pad19.service.config.toml_file import FILE_NAME
 from pad19.service.descriptors import Spare
-
-from .unix_listener import UnixListener
+from pad19.service.unix_listener import UnixListener
 
 LOGGER = logging.getLogger("pad19.service")
 
@@ -120,7 +119,7 @@ class StatusSocket:
         return self._selector.fileno()
 
     def answer(self, text: Callable[[], str]) -> None:
-        """Do what can be done now. ``text`` is called if somebody asks."""
+        """Do what can be done now. ``text`` is called if somebody asks; what it raises goes on from here."""
         for key, _ in self._selector.select(0):
             if key.fileobj is self._listener.socket:
                 self._accept(text)
@@ -134,11 +133,16 @@ class StatusSocket:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
                 self._spare.turn_away(self._listener.socket)
             return
-        client.setblocking(False)
-        if len(self._waiting) == MAX_CLIENTS:
-            self._drop(next(iter(self._waiting)))
-        self._waiting[client] = memoryview(text().encode("utf-8", "backslashreplace"))
-        self._selector.register(client, selectors.EVENT_WRITE)
+        try:
+            client.setblocking(False)
+            if len(self._waiting) == MAX_CLIENTS:
+                self._drop(next(iter(self._waiting)))
+            answer = memoryview(text().encode("utf-8", "backslashreplace"))
+            self._selector.register(client, selectors.EVENT_WRITE)
+        except BaseException:
+            client.close()
+            raise
+        self._waiting[client] = answer
         self._send(client)
 
     def _send(self, client: socket.socket) -> None:

@@ -1,11 +1,15 @@
 import errno
+import fcntl
+import os
 import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from pad19.service.telemetry.unix_listener import BACKLOG, UnixListener
+from pad19.service import unix_listener
+from pad19.service.unix_listener import BACKLOG, UnixListener
+from support.users import unprivileged
 
 
 def connect(path: Path) -> socket.socket:
@@ -75,6 +79,29 @@ def test_what_somebody_else_put_there_is_left_alone(tmp_path: Path) -> None:
     old.close()
     with connect(new.path):
         new.close()
+
+
+def test_who_keeps_the_folder_locked_keeps_nobody_from_listening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unix_listener, "LOCK_TIMEOUT", 0.05)
+    locked = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        listener = UnixListener.bind(tmp_path / "a.sock", 0o600)
+        with connect(listener.path):
+            listener.close()
+    finally:
+        os.close(locked)
+
+
+def test_a_folder_that_may_not_be_looked_into() -> None:
+    with unprivileged() as folder:
+        folder.chmod(0o300)
+        listener = UnixListener.bind(folder / "a.sock", 0o600)
+        with connect(listener.path):
+            listener.close()
+        folder.chmod(0o700)
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class Living(Protocol):
         """What must be entered before requests come."""
 
 
-async def live(
+async def run_lifespans(
     mounted: Iterable[Living],
     end: trio.Event,
     *,
