@@ -146,6 +146,15 @@ async def test_strangers_leave_others_in_peace(store: Store, name: str) -> None:
     assert await known(edits, to(client=Client("203.0.113.5"))) == ("1",)
 
 
+async def test_clients_of_a_socket_for_both_families_leave_each_other_in_peace(store: Store) -> None:
+    edits = Edits(store)
+    mine = to(client=Client("::ffff:203.0.113.5"))
+    await edits.remember(mine, "1")
+    for number in range(PAGES):
+        await edits.remember(to(f"/{number}.gmi", Client("::ffff:192.0.2.1")), "1")
+    assert await known(edits, mine) == ("1",)
+
+
 async def test_strangers_get_none_for_what_is_not_there(store: Store) -> None:
     edits = Edits(store, lambda request: request.client == ADA)
     for client in (ANON, EVE):

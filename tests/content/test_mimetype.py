@@ -244,6 +244,11 @@ def test_malformed_parameters_are_refused(parameters: str) -> None:
         normalize_parameters(parameters)
 
 
+def test_a_hostile_list_of_parameters_is_answered() -> None:
+    with pytest.raises(ValueError, match="not a list of parameters"):  # tried in all ways, after minutes
+        normalize_parameters(f";{' ' * 200_000}x")
+
+
 def test_parameters_are_written_one_way() -> None:
     assert normalize_parameters(";Lang=en,fr ;charset=us-ascii") == '; lang="en,fr"; charset=us-ascii'
     assert normalize_parameters("; ;") == ""

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trio
 
-from pad19.content import shelf as shelves
+from pad19.content import file_tree
 from pad19.content.edits import Edits
-from pad19.content.shelf import Quota
+from pad19.content.file_tree import Quota
 from pad19.content.static import StaticFiles
 from pad19.content.uploads import Terms, Uploads
 from pad19.protocol.client import Client
@@ -103,6 +103,13 @@ async def test_the_answer_leads_to_the_page(capsule: Capsule, path: str, page: s
 async def test_another_port_is_kept(capsule: Capsule) -> None:
     response = await capsule.uploads()(replace(upload("/a.gmi", b"x"), port=1966))
     assert response == Redirect("gemini://localhost:1966/a.gmi")
+
+
+async def test_a_page_that_no_redirect_could_lead_to_is_not_stored(capsule: Capsule) -> None:
+    request = upload(f"/{'/'.join(['é' * 120] * 3)}.gmi", b"x")  # which fits into a request as it is sent
+    answer = await capsule.answer(request, folders=True)
+    assert answer == "59 the URI is too long once it is percent-encoded"
+    assert capsule.files == UNTOUCHED
 
 
 # What may not be uploaded
@@ -406,11 +413,11 @@ async def test_a_name_that_was_left_by_one_that_was_killed_is_used_again(capsule
 async def test_a_lock_that_nobody_lets_go_of(
     capsule: Capsule, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(shelves, "PATIENCE", 0.01)
+    monkeypatch.setattr(file_tree, "LOCK_TIMEOUT", 0.01)
     folder = capsule.root.parent / "state"
     alias = capsule.root.parent / "alias"
     alias.symlink_to(capsule.root)
-    with shelves.Shelf(str(alias), folder).locked():
+    with file_tree.FileTree(str(alias), folder).locked():
         assert await capsule.answer(upload("/new.gmi", b"new"), locks=folder) == "40 it cannot be stored now"
         gone = await capsule.answer(upload("/old.gmi"), locks=folder, delete=True)
         assert gone == "40 it cannot be stored now"
@@ -421,7 +428,7 @@ async def test_a_lock_that_nobody_lets_go_of(
 async def test_who_may_read_the_content_cannot_stop_uploads(
     capsule: Capsule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelves, "PATIENCE", 0.01)
+    monkeypatch.setattr(file_tree, "LOCK_TIMEOUT", 0.01)
     state = capsule.root.parent / "none/state"
     stranger = os.open(capsule.root, os.O_RDONLY)
     try:
@@ -437,9 +444,9 @@ async def test_who_may_read_the_content_cannot_stop_uploads(
 async def test_different_folders_do_not_wait_for_each_other(
     capsule: Capsule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelves, "PATIENCE", 0.01)
+    monkeypatch.setattr(file_tree, "LOCK_TIMEOUT", 0.01)
     state = capsule.root.parent / "state"
-    with shelves.Shelf(str(capsule.root / "notes"), state).locked():
+    with file_tree.FileTree(str(capsule.root / "notes"), state).locked():
         assert await capsule.answer(upload("/new.gmi", b"new"), locks=state) == f"{PAGE}/new.gmi"
 
 

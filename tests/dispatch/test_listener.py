@@ -1,7 +1,11 @@
+import errno
+import os
 import socket
 
+import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from pad19.dispatch.listener import Listener
 from pad19.protocol.request import Request
@@ -33,3 +37,42 @@ async def test_what_waits_in_the_kernel_is_served_though_nothing_more_is_accepte
             assert (await read_all(stream)).body == b"# Hello\n"
             await trio.aclose_forcefully(stream)
     assert [record.status for record in there.records] == [20] * 3
+
+
+class Failing(socket.socket):
+    """A listening socket whose connections the system cannot hand over."""
+
+    error = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        raise OSError(self.error, os.strerror(self.error))
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        (errno.EMFILE, "raise LimitNOFILE= or ulimit -n"),
+        (errno.ENFILE, "raise fs.file-max, or end what has so many files open"),
+        (errno.ENOMEM, "free memory, or lower limits.connections"),
+        (errno.ENOBUFS, "free memory, or lower limits.connections"),
+    ],
+)
+async def test_what_runs_out_is_told_once_a_minute_with_the_mend(
+    error: int, mend: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = Server({"localhost": hello})
+    with Failing() as sock:
+        sock.error = error
+        with trio.move_on_after(90):
+            async with trio.open_nursery() as running:
+                await Listener(sock, there.connections, there.admission, port=None, stall=5).run(running)
+    assert caplog.messages == [f"new connections wait: {os.strerror(error)} ({mend})"] * 2
+
+
+async def test_an_error_of_the_listening_socket_itself_is_not_hidden() -> None:
+    there = Server({"localhost": hello})
+    with Failing() as sock:
+        sock.error = errno.EINVAL
+        async with trio.open_nursery() as running:
+            with pytest.raises(OSError, match="Invalid argument"):
+                await Listener(sock, there.connections, there.admission, port=None, stall=5).run(running)

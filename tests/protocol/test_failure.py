@@ -12,10 +12,11 @@ from pad19.protocol.failure import (
 from pad19.protocol.response import header
 from pad19.protocol.status import Status
 
+BASES = {Failure, CertificateFailure}  # of no status of their own
 CLASSES = [
     value
     for value in vars(failures).values()
-    if isinstance(value, type) and issubclass(value, Failure) and hasattr(value, "status")
+    if isinstance(value, type) and issubclass(value, Failure) and value not in BASES
 ]
 
 

@@ -15,6 +15,7 @@ from pad19.protocol.uri import (
     percent_encode,
     remove_dot_segments,
     resolve,
+    wildcard_of,
 )
 
 # Hypothesis limits the time of an example; a busy machine must not fail a test for it.
@@ -357,6 +358,20 @@ def test_normalized_host_is_plain_and_stays(host: str) -> None:
 )
 def test_display_host(host: str, shown: str) -> None:
     assert display_host(host) == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "wildcard"),
+    [
+        ("www.example.org", "*.example.org"),
+        ("a.b.example.org", "*.b.example.org"),
+        ("example.org", "*.org"),
+        ("localhost", "*."),
+        ("*.example.org", "*.example.org"),
+    ],
+)
+def test_a_wildcard_stands_for_one_label(host: str, wildcard: str) -> None:
+    assert wildcard_of(host) == wildcard
 
 
 # Percent-encoding

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pad19.tls import making
-from pad19.tls.certificate import CertificateError, PrivateKey, files, load
+from pad19.tls.certificate import CertificateError, PrivateKey, load
+from pad19.tls.certificate_folder import files
 from pad19.tls.making import FOREVER, load_or_make, make, make_client, renew
 from support.users import unprivileged
 

@@ -1,8 +1,7 @@
-import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +11,9 @@ from trio.testing import MockClock, check_two_way_stream, lockstep_stream_pair, 
 
 from pad19.tls.context import client_context
 from pad19.tls.errors import CutOff, HandshakeFailed, Truncated
-from pad19.tls.socket_stream import DRAIN_BYTES, DRAIN_SECONDS, SocketStream
+from pad19.tls.socket_stream import SocketStream
 from pad19.tls.stream import BATCH, TLSStream
-from support.tls import Pair, expired, memory_pair, self_signed, server_contexts
-
-
-def socket_pair(stall: float = float("inf")) -> tuple[SocketStream, SocketStream]:
-    pair = socket.socketpair()
-    for sock in pair:
-        sock.setblocking(False)
-    return SocketStream(pair[0], stall), SocketStream(pair[1], stall)
+from support.tls import Pair, expired, memory_pair, self_signed, server_contexts, socket_pair
 
 
 async def shaken(ours: trio.abc.Stream, theirs: trio.abc.Stream) -> tuple[TLSStream, TLSStream]:
@@ -134,22 +126,6 @@ async def test_no_certificate_is_no_identity() -> None:
     _, server = await memory_pair()
     assert server.identity is None
     assert server.version == "TLSv1.3"
-
-
-async def test_the_certificate_is_chosen_by_server_name() -> None:
-    contexts = server_contexts("one.test", "two.test", "*.three.test")
-    for name, common_name in [
-        ("two.test", "two.test"),
-        ("TWO.test", "two.test"),
-        ("a.three.test", "*.three.test"),
-        ("a.b.three.test", "one.test"),
-        ("unknown.test", "one.test"),
-        ("", "one.test"),
-    ]:
-        client, _ = await memory_pair(server_name=name, contexts=contexts)
-        certificate = client.peer_certificate
-        assert certificate is not None
-        assert certificate == self_signed(common_name).certificate
 
 
 # Independent TLS: the standard library's
@@ -269,65 +245,6 @@ async def test_a_failed_handshake_says_why(data: bytes, reason: str) -> None:
     assert message.isprintable()
 
 
-async def test_a_reader_that_stalls_is_given_up(autojump_clock: MockClock) -> None:
-    client, server = socket_pair(stall=30)
-    start = trio.current_time()
-    with pytest.raises(trio.BrokenResourceError, match="read nothing for 30 s"):
-        await server.send_all(bytes(50_000_000))
-    assert trio.current_time() - start == 30
-    client.close()
-    server.close()
-
-
-async def test_finish_reads_unread_input_first() -> None:
-    """Closing with unread input would reset the connection and may destroy the answer."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    client = socket.create_connection(listener.getsockname())
-    accepted, _ = listener.accept()
-    accepted.setblocking(False)
-    client.sendall(bytes(200_000))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial_finish(SocketStream(accepted)))
-        received = await trio.to_thread.run_sync(lambda: (client.recv(100), client.recv(100)))
-        assert received == (b"59 too long\r\n", b"")
-        client.sendall(b"still talking")  # no reset: it is still being read
-        client.close()
-    listener.close()
-
-
-def partial_finish(stream: SocketStream) -> Callable[[], Awaitable[None]]:
-    async def finish() -> None:
-        await stream.finish(b"59 too long\r\n", drain=True)
-
-    return finish
-
-
-async def test_draining_ends_by_time(autojump_clock: MockClock) -> None:
-    client, server = socket_pair()
-    start = trio.current_time()
-    await server.finish(b"59 bad\r\n", drain=True)
-    assert trio.current_time() - start == DRAIN_SECONDS
-    client.close()
-
-
-async def test_draining_ends_by_volume() -> None:
-    client, server = socket_pair()
-    sent = 0
-
-    async def flood() -> None:
-        nonlocal sent
-        with contextlib.suppress(trio.BrokenResourceError):
-            while True:
-                await client.send_all(bytes(1 << 16))
-                sent += 1 << 16
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(flood)
-        await server.finish(b"59 bad\r\n", drain=True)
-    assert DRAIN_BYTES <= sent < DRAIN_BYTES + (8 << 20)
-    client.close()
-
-
 async def test_a_cut_off_send_leaves_the_stream_broken(autojump_clock: MockClock) -> None:
     client, server = await shaken(*socket_pair())
     with trio.move_on_after(1):
@@ -421,22 +338,6 @@ async def test_finish_tells_whether_a_part_is_out(size: int, sends: int, is_cut:
     assert isinstance(broken.value, CutOff) is is_cut
 
 
-@pytest.mark.parametrize("takes", ["something", "nothing"])
-async def test_a_socket_tells_whether_a_part_is_out(takes: str, autojump_clock: MockClock) -> None:
-    client, server = socket_pair(stall=30)
-    if takes == "nothing":
-        with pytest.raises(CutOff, match="client read nothing for 30 s"):
-            await server.send_all(bytes(50_000_000))
-    with pytest.raises(trio.BrokenResourceError, match="client read nothing for 30 s") as broken:
-        await server.send_all(bytes(50_000_000))
-    assert isinstance(broken.value, CutOff) == (takes == "something")
-    client.close()
-    with pytest.raises(trio.BrokenResourceError, match="Broken pipe") as broken:
-        await server.send_all(b"x")
-    assert not isinstance(broken.value, CutOff)
-    server.close()
-
-
 async def test_ciphertext_without_plaintext_does_not_keep_us_from_others() -> None:
     """Key updates, for example: a client can send them as fast as we take them."""
 
@@ -463,14 +364,3 @@ async def test_ciphertext_without_plaintext_does_not_keep_us_from_others() -> No
         scope.cancel()
         await stream.read()
     assert flooded.rounds < 3
-
-
-async def test_a_closed_socket_is_not_waited_for() -> None:
-    client, server = socket_pair()
-    await server.send_all(b"x")
-    assert await client.receive_some() == b"x"
-    client.close()
-    for call in (client.receive_some, client.wait_send_all_might_not_block):
-        with pytest.raises(trio.ClosedResourceError):
-            await call()
-    server.close()

@@ -16,13 +16,17 @@ from .static import StaticFiles
 def server_of(static: StaticFiles, root: Path) -> Callable[[Path, Request], Awaitable[Response]]:
     """The function that answers with a file below ``root``, which is that of ``static``: as safe, as fast.
 
-    It raises `NotFound` for what lies elsewhere, for folders, and for what visitors may not have either.
+    It raises `NotFound` for what lies elsewhere, for folders, and for what visitors may not have either,
+    such as names that are not UTF-8.
     """
     folder = os.path.abspath(root)
 
     async def serve(path: Path, request: Request) -> Response:
         relative = _beneath(folder, path)
-        raw_path = f"/{percent_encode(relative, '/')}"
+        try:
+            raw_path = f"/{percent_encode(relative, '/')}"
+        except UnicodeEncodeError:
+            raise NotFound from None
         response = await static(replace(request, path=f"/{relative}", raw_path=raw_path))
         if isinstance(response, Redirect):  # a folder
             raise NotFound
@@ -33,6 +37,6 @@ def server_of(static: StaticFiles, root: Path) -> Callable[[Path, Request], Awai
 
 def _beneath(folder: str, path: Path) -> str:
     relative = os.path.relpath(os.path.join(folder, path), folder)
-    if relative.partition("/")[0] == "..":
+    if relative.partition("/")[0] == ".." or "\0" in relative:  # a path may come from a visitor's query
         raise NotFound
     return relative

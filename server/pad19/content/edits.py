@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv6Address
 from typing import Any
 
+from pad19.protocol.address import group_of
 from pad19.protocol.failure import TemporaryFailure
 from pad19.protocol.request import Request
 from pad19.store.interface import Store, StoreError
@@ -131,8 +131,9 @@ class Edits:
     def _places(self, request: Request) -> list[_Place]:
         """By the certificate's key, and by the address, which some people share."""
         client = request.client
-        network = _network(client.address)
-        address = _Place(_slot("address", network), _digest(f"{client.address}\0{request.path}"))
+        address = _Place(
+            _slot("address", group_of(client.address)), _digest(f"{client.address}\0{request.path}")
+        )
         if client.certificate is None:
             return [address]
         key = client.certificate.key_fingerprint
@@ -147,14 +148,6 @@ def _slot(kind: str, who: str) -> str:
 
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:32]
-
-
-def _network(address: str) -> str:
-    """A single IPv6 client has a whole /64 of addresses."""
-    try:
-        return str(int(IPv6Address(address)) >> 64)
-    except ValueError:
-        return address
 
 
 def _unusable(error: StoreError) -> TemporaryFailure:

@@ -40,7 +40,6 @@ class Opened:
 
     @property
     def is_folder(self) -> bool:
-        """Is it a folder?"""
         return stat.S_ISDIR(self.status.st_mode)
 
     def read(self, limit: int) -> bytes:

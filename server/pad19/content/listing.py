@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pad19.protocol.characters import CONTROLS, SEPARATORS
 from pad19.protocol.gemtext import Gemtext
 from pad19.protocol.uri import percent_encode
 
@@ -16,8 +17,8 @@ SIDECAR = ".meta"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_799  # seconds since 1970; a disk may hold later dates than datetime
-# Controls, separators, and what reverses the direction of the text after it ("gpj.exe").
-_MISLEADING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Also what reverses the direction of the text after it ("gpj.exe").
+_MISLEADING = re.compile(rf"[{CONTROLS}{SEPARATORS}\u202a-\u202e\u2066-\u2069]")
 _DIGITS = re.compile(r"([0-9]+)")
 
 

@@ -24,6 +24,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pad19.protocol.characters import CONTROLS, SEPARATORS, SURROGATES
 from pad19.protocol.response import header
 from pad19.protocol.status import Status
 
@@ -35,7 +36,7 @@ MAX_PATTERN = 1024  # characters; no path is longer
 
 _SECTION = re.compile(r"\[[^\]]*\]")
 _HEADER = re.compile(r"([0-9]{1,9})(?:[ \t]+(.*))?")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(rf"(?!\t)[{CONTROLS}{SEPARATORS}{SURROGATES}]")
 _COMMENT = re.compile(r"(?<![^ \t])#(?:[ \t].*)?$")
 _WILDCARD = re.compile(r"[*?\[]")
 _SET = re.compile(r"\[!?+(?:\](?=\])|\]?[^\]]++)\]")

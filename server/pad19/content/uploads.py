@@ -25,15 +25,16 @@ from pad19.protocol.failure import (
     TemporaryFailure,
 )
 from pad19.protocol.request import DEFAULT_PORT, Request
-from pad19.protocol.response import Redirect, Reply, Response, Success
+from pad19.protocol.response import MAX_META, Redirect, Reply, Response, Success
 from pad19.protocol.status import Status
 from pad19.protocol.titan import accepts, edit_target
 from pad19.protocol.upload import Upload
+from pad19.protocol.uri import URI
 
 from .body import FileBody
 from .edits import Edits, Tickets
+from .file_tree import Draft, FileTree, Place, Quota
 from .mimetype import MimeTypes
-from .shelf import Draft, Place, Quota, Shelf
 
 LOGGER = logging.getLogger("pad19.content")
 
@@ -109,7 +110,7 @@ class Uploads:
             visit: Answers the same request for a visitor, with all that guards the path: what somebody
                 may not see, they cannot edit.
             mimetypes: The types that visitors get files with.
-            locks: See `Shelf`.
+            locks: See `FileTree`.
             delete: Files can be deleted.
             folders: Folders that are missing are made.
             keep: How many previous versions of each file are kept.
@@ -119,7 +120,7 @@ class Uploads:
         self._visit = visit
         self._mimetypes = mimetypes or MimeTypes()
         self._delete = delete
-        self._shelf = Shelf(str(root), locks, keep=keep, folders=folders)
+        self._tree = FileTree(str(root), locks, keep=keep, folders=folders)
         self._threads = trio.CapacityLimiter(THREADS)
 
     async def __call__(self, request: Request) -> Response:
@@ -146,14 +147,15 @@ class Uploads:
             each.check(upload)
             each.check_type(mimetype)
         quotas = dict.fromkeys(quota for each in terms for quota in each.quotas)
+        page = _page(request)
         await self._store(request, place, upload, [*quotas])
-        return Redirect(_page(request))
+        return Redirect(page)
 
     async def _store(self, request: Request, place: Place, upload: Upload, quotas: Sequence[Quota]) -> None:
         tickets = await self._edits.recall(request)
         expected = await self._expected(place, tickets)
         draft: Draft = await self._in_thread(
-            place, self._shelf.draft, place, upload.size, expected=expected, quotas=quotas
+            place, self._tree.draft, place, upload.size, expected=expected, quotas=quotas
         )
         try:
             async for chunk in upload:
@@ -172,7 +174,7 @@ class Uploads:
         await upload.read()  # there must be nothing
         tickets = await self._edits.recall(request)
         expected = await self._expected(place, tickets)
-        await self._in_thread(place, self._shelf.remove, place, expected=expected)
+        await self._in_thread(place, self._tree.remove, place, expected=expected)
         if expected is not None:
             with suppress(TemporaryFailure):
                 await self._edits.use(tickets, expected, "")
@@ -183,7 +185,7 @@ class Uploads:
         digests = {*tickets.digests}
         if len(digests) < 2:
             return next(iter(digests), None)
-        found = await self._in_thread(place, self._shelf.read, place, sys.maxsize)
+        found = await self._in_thread(place, self._tree.read, place, sys.maxsize)
         if found is not None:
             os.close(found.fd)
         now = found.digest if found else ""
@@ -202,7 +204,7 @@ class Uploads:
             if response.status is not Status.SUCCESS:  # it is gone, or not for everybody
                 return Reply(response.status, response.meta)
         largest = min(each.max_size for each in self._terms(request))
-        found = await self._in_thread(place, self._shelf.read, place, largest) if response else None
+        found = await self._in_thread(place, self._tree.read, place, largest) if response else None
         if found is None:
             await self._edits.remember(request, "")  # should somebody else be quicker to write it
             raise NotFound
@@ -270,7 +272,13 @@ def _moved(request: Request, target: str, status: Status) -> Response:
 
 
 def _page(request: Request) -> str:
-    """The gemini:// URI of what was uploaded."""
-    port = "" if request.port == DEFAULT_PORT else f":{request.port}"
-    query = "" if request.raw_query is None else f"?{request.raw_query}"
-    return f"gemini://{request.host}{port}{request.raw_path}{query}"
+    """The gemini:// URI of what is uploaded.
+
+    Raises:
+        BadRequest: It is too long to be sent.
+    """
+    port = None if request.port == DEFAULT_PORT else request.port
+    page = str(URI("gemini", None, request.host, port, request.raw_path, request.raw_query, None))
+    if len(page) > MAX_META:  # an IRI becomes up to three times as long
+        raise BadRequest("the URI is too long once it is percent-encoded")
+    return page

@@ -12,10 +12,11 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 
 import trio
 
+from pad19.protocol.address import parse_address
 from pad19.protocol.proxy_header import InvalidProxyHeader, ProxyHeader, ProxyHeaderReader
 from pad19.tls.socket_stream import RewindableStream
 
@@ -44,9 +45,7 @@ class Forwarders:
         """Is this the address of a forwarder?"""
         if self.networks is None:
             return True
-        ip = ip_address(address.partition("%")[0])
-        if ip.version == 6 and ip.ipv4_mapped:  # of a socket for both families
-            ip = ip.ipv4_mapped
+        ip = parse_address(address)
         return any(ip in network for network in self.networks)
 
 

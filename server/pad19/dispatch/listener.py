@@ -20,7 +20,13 @@ AT_ONCE = 16
 REST = 1024  # connections that are taken at the end; under a flood there is always another one
 PAUSE = 0.1  # seconds until the next try when the system has nothing left to give
 COMPLAIN_EVERY = 60.0  # seconds between two complaints about it
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+_MEMORY = "free memory, or lower limits.connections"
+_EXHAUSTED = {  # and the mend
+    errno.EMFILE: "raise LimitNOFILE= or ulimit -n",
+    errno.ENFILE: "raise fs.file-max, or end what has so many files open",
+    errno.ENOMEM: _MEMORY,
+    errno.ENOBUFS: _MEMORY,
+}
 # The client's network or patience failed before it was taken: accept(2), "Error handling".
 _LOST = {
     errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENOPROTOOPT,
@@ -60,8 +66,8 @@ class Listener:
                 taken = 0
                 await trio.lowlevel.wait_readable(self._socket)
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._complain(error)
+                if mend := _EXHAUSTED.get(error.errno or 0):
+                    self._complain(error, mend)
                     await trio.sleep(PAUSE)
                 elif error.errno not in _LOST:
                     raise
@@ -87,8 +93,8 @@ class Listener:
         transport = SocketStream(sock, self._stall)
         nursery.start_soon(self._connections.serve, transport, host, port, self._port, name="connection")
 
-    def _complain(self, error: OSError) -> None:
+    def _complain(self, error: OSError, mend: str) -> None:
         now = trio.current_time()
         if now - self._complained >= COMPLAIN_EVERY:
             self._complained = now
-            LOGGER.error("new connections wait: %s (raise LimitNOFILE= or ulimit -n)", error.strerror)
+            LOGGER.error("new connections wait: %s (%s)", error.strerror, mend)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pad19.protocol.characters import CONTROLS, SEPARATORS
 from pad19.protocol.client import Client
 from pad19.protocol.failure import Failure
 from pad19.protocol.request import Request
@@ -22,7 +23,7 @@ STATUSES = frozenset(status for status in Status if status >= 40) - {Status.SLOW
 MAX_PATH = 256  # characters of a path that are repeated to who asked for it
 _BEHIND = " ({fingerprint})"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(f"[{CONTROLS}{SEPARATORS}]")
 MAX_REASON = 200  # characters of our own words that are repeated
 _LONGEST = {
     "path": "/" * MAX_PATH + "…",

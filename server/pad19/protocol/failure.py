@@ -10,9 +10,12 @@ from .status import Status
 
 
 class Failure(Exception):
-    """An answer without a body. ``str(failure)`` is the errormsg; it may be empty."""
+    """An answer without a body; 40 if it is of no kind in particular.
 
-    status: ClassVar[Status]
+    ``str(failure)`` is the errormsg; it may be empty.
+    """
+
+    status: ClassVar[Status] = Status.TEMPORARY_FAILURE
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else self.status.phrase
@@ -86,7 +89,9 @@ class BadRequest(PermanentFailure):
 
 
 class CertificateFailure(Failure):
-    """What the three 6x answers have in common."""
+    """What the three 6x answers have in common; 60 if it is none of them."""
+
+    status = Status.CLIENT_CERTIFICATE_REQUIRED
 
 
 class CertificateRequired(CertificateFailure):

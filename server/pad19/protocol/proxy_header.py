@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from .address import IPAddress, unmapped
+
 MAX_V1 = 107  # bytes with CRLF: "the worst case" of section 2.1
 # bytes; the length field allows 64 KiB. Addresses take 216 at most, and what else there is (TLVs) is small.
 MAX_V2 = 4096
@@ -98,7 +100,7 @@ def _ip6(text: str) -> IPv6Address:
     return IPv6Address(text)
 
 
-_READ: dict[str, Callable[[str], IPv4Address | IPv6Address]] = {"TCP4": IPv4Address, "TCP6": _ip6}
+_READ: dict[str, Callable[[str], IPAddress]] = {"TCP4": IPv4Address, "TCP6": _ip6}
 
 
 def _parse_line(line: bytes) -> ProxyHeader:
@@ -109,8 +111,8 @@ def _parse_line(line: bytes) -> ProxyHeader:
         _, protocol, source, destination, source_port, destination_port = line.decode("ascii").split(" ")
         read = _READ[protocol]
         return ProxyHeader(
-            (_address(read(source)), _port(source_port)),
-            (_address(read(destination)), _port(destination_port)),
+            (str(unmapped(read(source))), _port(source_port)),
+            (str(unmapped(read(destination))), _port(destination_port)),
         )
     except (ValueError, KeyError):
         raise InvalidProxyHeader("not PROXY, TCP4 or TCP6, two addresses and two ports") from None
@@ -138,15 +140,10 @@ def _parse_block(header: bytes, family: int) -> ProxyHeader:
         source, destination = (str(IPv4Address(address)) for address in packed)
     elif family == _INET6 << 4 | _STREAM:
         *packed, source_port, destination_port = struct.unpack_from(">16s16sHH", header, _FIXED)
-        source, destination = (_address(IPv6Address(address)) for address in packed)
+        source, destination = (str(unmapped(IPv6Address(address))) for address in packed)
     else:
         return ProxyHeader()  # a UNIX socket, or datagrams, which do not carry TLS
     return ProxyHeader((source, source_port), (destination, destination_port))
-
-
-def _address(ip: IPv4Address | IPv6Address) -> str:
-    # HAProxy writes ::ffff:192.0.2.1 where its socket is for both families. One client has one address.
-    return str((isinstance(ip, IPv6Address) and ip.ipv4_mapped) or ip)
 
 
 def _tlvs(header: bytes, start: int) -> Iterator[tuple[int, int, int]]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Protocol, runtime_checkable
 
+from .characters import CONTROLS, SEPARATORS, SURROGATES
 from .status import Status
 from .uri import InvalidURI, parse
 
 MAX_META = 1024  # bytes; the limit of v0.16, which clients still enforce
-# Controls (C0, C1), the line and paragraph separators, lone surrogates and a BOM: never in a header.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]+")
+_UNPRINTABLE = re.compile(rf"[{CONTROLS}{SEPARATORS}{SURROGATES}\ufeff]+")  # and a BOM: never in a header
 _MIMETYPE = re.compile(r"[\w!#$&^.+\-]+/[\w!#$&^.+\-]+(?: *;[ -~]*)?", re.ASCII)
 
 

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from .characters import CONTROLS
 from .response import MAX_META
 
 MAX_HEADER = len("NN ") + MAX_META + len("\r\n")  # bytes
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(f"[{CONTROLS}]")
 _OPTIONAL_META = range(40, 70)  # only errors may go without words
 
 

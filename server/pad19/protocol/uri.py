@@ -185,6 +185,11 @@ def display_host(host: str) -> str:
         return host
 
 
+def wildcard_of(host: str) -> str:
+    """The wildcard that a host falls under: ``www.example.org`` is one label more than ``*.example.org``."""
+    return f"*.{host.partition('.')[2]}"
+
+
 def percent_decode(text: str) -> str:
     """Decode once, strictly: the octets must be UTF-8.
 

@@ -1,4 +1,4 @@
-"""The server's certificates and keys as they lie in a folder: ``HOST.crt`` and ``HOST.key``, both PEM.
+"""A server's certificate and key, as they are read from two files in PEM.
 
 What makes serving impossible raises `CertificateError`. What clients may complain about, such as an
 expired certificate, is a warning: a capsule that answers is better than one that does not, as long
@@ -19,10 +19,9 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pad19.protocol.client import Identity
-from pad19.protocol.uri import InvalidURI, normalize_host
+from pad19.protocol.uri import InvalidURI, normalize_host, wildcard_of
 
 from .identity import MIN_RSA, identify
 
@@ -89,7 +88,7 @@ class Credentials:
 
     def covers(self, host: str) -> bool:
         """Whether a normalised host, or a ``*.`` wildcard as such, is among the names."""
-        return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
+        return host in self.hosts or wildcard_of(host) in self.hosts
 
 
 def normalize(host: str) -> str:
@@ -106,74 +105,6 @@ def normalize(host: str) -> str:
     except InvalidURI as error:
         why = "write a host without scheme, port and path" if {*":/"} & {*host} else error
         raise CertificateError(f"{host!r} cannot have a certificate: {why}") from error
-
-
-def files(host: str, folder: Path) -> tuple[Path, Path]:
-    """Where the certificate and the key of a host are: ``_.example.org.crt``, ``2001:db8::1.key``."""
-    name = normalize(host).strip("[]")
-    if name.startswith("*."):
-        name = f"_{name[1:]}"
-    return folder / f"{name}.crt", folder / f"{name}.key"
-
-
-def hosts_in(folder: Path) -> list[str]:
-    """The hosts that have a certificate or a key in the folder, sorted; none if there is no folder.
-
-    Visitors' certificates may lie there, too.
-
-    Raises:
-        CertificateError: The folder cannot be read.
-    """
-    try:
-        # A temporary file of a writer that died begins with a dot.
-        names = {
-            path.stem
-            for path in folder.iterdir()
-            if path.suffix in {".crt", ".key"}
-            and not path.name.startswith(".")
-            and not _is_visitors(path.with_suffix(".crt"))
-        }
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    return sorted(map(_host_of, names))
-
-
-def visitors_in(folder: Path) -> list[Path]:
-    """The certificates in the folder that are for no host, sorted; none if there is no folder.
-
-    Raises:
-        CertificateError: The folder cannot be read.
-    """
-    try:
-        return sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix == ".crt" and not path.name.startswith(".") and _is_visitors(path)
-        )
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-
-
-def _host_of(stem: str) -> str:
-    return f"[{stem}]" if ":" in stem else re.sub(r"^_\.", "*.", stem)
-
-
-def _is_visitors(path: Path) -> bool:
-    """Whether a certificate is for no host, going by its file's name or by its purposes."""
-    try:
-        if files(_host_of(path.stem), path.parent)[0] != path:
-            return True
-        leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
-        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except CertificateError:
-        return True
-    except Exception:  # cryptography has several; what ails it is told when it is loaded
-        return False
-    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes and ExtendedKeyUsageOID.SERVER_AUTH not in purposes
 
 
 def load(
@@ -286,7 +217,7 @@ def _read_pem(path: Path, wanted: str, missing: str, mend: str) -> bytes:
     except FileNotFoundError as error:
         raise CertificateError(f"{path} is missing; {missing}") from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     labels = [match[1].decode("ascii") for match in _BLOCK.finditer(data)]
     if any(label.endswith(wanted.upper()) for label in labels):
         return data
@@ -307,7 +238,8 @@ def _read_pem(path: Path, wanted: str, missing: str, mend: str) -> bytes:
     raise CertificateError(f"{path} holds no {wanted} in PEM form; {restore}")
 
 
-def _unreadable(path: Path, error: OSError) -> CertificateError:
+def unreadable(path: Path, error: OSError) -> CertificateError:
+    """The error for a file or folder that the system does not let us read."""
     return CertificateError(
         f"{path} cannot be read ({error.strerror}); make it readable for the user that runs pad19"
     )

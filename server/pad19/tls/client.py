@@ -17,6 +17,7 @@ from OpenSSL import SSL
 
 from pad19.protocol.client import Identity
 from pad19.protocol.response_reader import BadHeader, Header, ResponseReader
+from pad19.protocol.uri import wildcard_of
 
 from .certificate import alternative_names
 from .errors import HandshakeFailed, Truncated
@@ -52,7 +53,7 @@ class Connection(trio.abc.AsyncResource):
     def covers(self, host: str) -> bool:
         """Whether the server's certificate is for a normalised host."""
         host = host.removesuffix(".")
-        return host in self.names or f"*.{host.partition('.')[2]}" in self.names
+        return host in self.names or wildcard_of(host) in self.names
 
     async def ask(self, uri: str) -> Header:
         """Send the request and receive the header. ``uri``: ASCII, at most MAX_URI bytes.
@@ -148,14 +149,7 @@ async def connect(
     begin = trio.current_time()
     where, where_port = via or (host, port)
     name = f"{where}:{where_port}"
-    try:
-        transport = await trio.open_tcp_stream(where.strip("[]"), where_port)
-    except socket.gaierror as error:
-        raise ConnectFailed(f"{where} has no address that could be found ({error.strerror})") from error
-    except OSError as error:
-        reasons = _reasons(error)
-        hint = ": is the server running?" if os.strerror(errno.ECONNREFUSED) in reasons else ""
-        raise ConnectFailed(f"{name} cannot be reached ({reasons}){hint}") from error
+    transport = await _reach(where, where_port)
     connected = trio.current_time()
     stream = TLSStream(transport, context, server_side=False, server_name=_server_name(host))
     try:
@@ -171,6 +165,17 @@ async def connect(
     connection.connect_seconds = connected - begin
     connection.handshake_seconds = trio.current_time() - connected
     return connection
+
+
+async def _reach(host: str, port: int) -> trio.SocketStream:
+    try:
+        return await trio.open_tcp_stream(host.strip("[]"), port)
+    except socket.gaierror as error:
+        raise ConnectFailed(f"{host} has no address that could be found ({error.strerror})") from error
+    except OSError as error:
+        reasons = _reasons(error)
+        hint = ": is the server running?" if os.strerror(errno.ECONNREFUSED) in reasons else ""
+        raise ConnectFailed(f"{host}:{port} cannot be reached ({reasons}){hint}") from error
 
 
 async def _shake_hands(stream: TLSStream, name: str) -> Connection:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
 
+from pad19.protocol.uri import wildcard_of
+
 if TYPE_CHECKING:
     from .certificate import Credentials
 
@@ -80,4 +82,4 @@ class Contexts:
     def find(self, server_name: str) -> SSL.Context | None:
         """The context for an SNI name, or None."""
         name = server_name.lower().removesuffix(".")
-        return self._by_host.get(name) or self._by_host.get(f"*.{name.partition('.')[2]}")
+        return self._by_host.get(name) or self._by_host.get(wildcard_of(name))

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from pad19.protocol.characters import CONTROLS, SEPARATORS
 from pad19.protocol.client import Identity
 
 MIN_RSA = 2048  # bits; less than 112 bits of security is what OpenSSL's level 2 refuses, too
@@ -36,7 +37,7 @@ _SHORT_NAMES = {  # in addition to those of RFC 4514, as OpenSSL writes them
     "2.5.4.12": "title",
     "2.5.4.42": "GN",
 }
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(f"[{CONTROLS}{SEPARATORS}]")
 
 # cryptography's warnings are about a stranger's certificate, not about this program. Once and for all, since
 # `catch_warnings` changes what all threads have, and those of routes may be about to do the same.

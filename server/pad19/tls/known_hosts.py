@@ -16,6 +16,8 @@ from pathlib import Path
 
 from pad19.protocol.client import Identity
 
+from .whole_file import written_beside
+
 _HEAD = "# Servers that were visited: host:port, public key, expiry of the certificate."
 _LINE = re.compile(r"(\S+:[0-9]+)[ \t]+(sha256:[0-9a-f]{64})[ \t]+([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
@@ -148,15 +150,9 @@ class KnownHosts:
     def _write(self, lines: list[str]) -> None:
         """Replace the file as a whole; one that a link leads to is replaced where it is."""
         path = self._path.resolve()
-        temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-        try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
-                file.flush()
-                os.fsync(file.fileno())
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        with written_beside(path, data, 0o600) as temporary:
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _parse(line: str) -> tuple[str, _Entry]:

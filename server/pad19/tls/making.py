@@ -23,7 +23,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .certificate import CertificateError, Credentials, PrivateKey, command, files, load, normalize, read_key
+from .certificate import CertificateError, Credentials, PrivateKey, command, load, normalize, read_key
+from .certificate_folder import files
+from .whole_file import written_beside
 
 YEARS = 100
 MAX_COMMON_NAME = 64  # characters (RFC 5280, appendix A: ub-common-name)
@@ -207,20 +209,12 @@ _SIGNING = x509.KeyUsage(
 
 def _write(path: Path, data: bytes, mode: int, *, replace: bool = False) -> bool:
     """Write the whole file or nothing. False: the file exists, and ``replace`` was not asked for."""
-    temporary = path.with_name(f".{os.urandom(8).hex()}")
     try:
-        try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                os.fchmod(file.fileno(), mode)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with written_beside(path, data, mode) as temporary:
             if replace:
                 temporary.replace(path)
             elif not _link(temporary, path):
                 return False
-        finally:
-            temporary.unlink(missing_ok=True)
         _sync(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from pad19.dispatch.forwarded import ForwardedListener, Forwarders
 from pad19.dispatch.proxying.paths import ProxyPaths, parse_upstream
 from pad19.dispatch.proxying.proxy import CONNECTIONS, Proxy
-from pad19.dispatch.proxying.upstream import Patience, Pinned, Upstream
+from pad19.dispatch.proxying.upstream import Pinned, Timeouts, Upstream
 from pad19.protocol.client import Client
 from pad19.protocol.failure import NotFound, ProxyError, ProxyRequestRefused, ServerUnavailable
 from pad19.protocol.request import Request, parse_request
@@ -28,7 +28,7 @@ from support.fake_server import FakeServer, Script, answers, stalls, truncates
 from support.server import Answer, Server, ask, connect, listening, static_server
 from support.tls import self_signed
 
-PATIENCE = Patience(connect=10, header=20, stall=30)
+TIMEOUTS = Timeouts(connect=10, header=20, stall=30)
 SETTLED = 0.05  # seconds of real time in which nothing happens any more
 FAILED = b"43 the server behind this page failed\r\n"
 PAIRS = [self_signed(), self_signed("localhost"), self_signed("127.0.0.1")]  # of all servers in here
@@ -46,7 +46,7 @@ def proxy(
     to = parse_upstream(f"gemini://127.0.0.1:{port}/")
     return Proxy(
         ProxyPaths("/astro/", to, keep_host=keep_host),
-        Upstream(to, TRUST, patience=PATIENCE),
+        Upstream(to, TRUST, timeouts=TIMEOUTS),
         connections=connections,
         trust_eof=trust_eof,
         introduces=introduces,
@@ -302,10 +302,10 @@ async def test_a_body_that_stops(mock_clock: MockClock) -> None:
             ended = trio.Event()
             nursery.start_soon(wait)
             await wait_all_tasks_blocked(SETTLED)
-            mock_clock.jump(PATIENCE.stall - 1)
+            mock_clock.jump(TIMEOUTS.stall - 1)
             more.set()
             await wait_all_tasks_blocked(SETTLED)
-            mock_clock.jump(PATIENCE.stall - 1)
+            mock_clock.jump(TIMEOUTS.stall - 1)
             await wait_all_tasks_blocked(SETTLED)
             assert not ended.is_set()
             mock_clock.jump(1)
@@ -322,7 +322,7 @@ async def test_too_slow_for_a_header(mock_clock: MockClock, caplog: pytest.LogCa
         nursery.start_soon(wait)
         while not server.requests:
             await wait_all_tasks_blocked(SETTLED)
-        mock_clock.jump(PATIENCE.header)
+        mock_clock.jump(TIMEOUTS.header)
     assert caplog.messages == [f"127.0.0.1:{server.port} sent no header within 20 s"]
 
 

@@ -13,9 +13,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from pad19.dispatch.proxying.paths import parse_upstream
 from pad19.dispatch.proxying.upstream import (
     LINGER,
-    Patience,
     Pinned,
     Remembered,
+    Timeouts,
     TookTooLong,
     Trust,
     Upstream,
@@ -30,7 +30,7 @@ from pad19.tls.stream import TLSStream
 from support.fake_server import FakeServer, Script, answers, floods, stalls, truncates
 from support.tls import Pair, self_signed
 
-PATIENCE = Patience(connect=10, header=20, stall=30)
+TIMEOUTS = Timeouts(connect=10, header=20, stall=30)
 SETTLED = 0.05  # seconds of real time in which nothing happens any more
 NOBODY = f"sha256:{'0' * 64}"
 
@@ -53,7 +53,7 @@ def trusting(pair: Pair | None = None) -> Pinned:
 
 
 def upstream(server: FakeServer, trust: Trust | None = None) -> Upstream:
-    return Upstream(place(server.port), trust or trusting(), patience=PATIENCE)
+    return Upstream(place(server.port), trust or trusting(), timeouts=TIMEOUTS)
 
 
 async def ask(server: FakeServer, trust: Trust | None = None) -> tuple[Connection, Header]:
@@ -212,8 +212,8 @@ async def test_no_handshake(mock_clock: MockClock) -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         to = place(listener.socket.getsockname()[1])
-        door = Upstream(to, trusting(), patience=PATIENCE)
-        said = await too_slow(lambda: door.ask(to), mock_clock, PATIENCE.connect)
+        door = Upstream(to, trusting(), timeouts=TIMEOUTS)
+        said = await too_slow(lambda: door.ask(to), mock_clock, TIMEOUTS.connect)
     assert said == f"127.0.0.1:{to.port} did not accept a TLS connection within 10 s"
 
 
@@ -226,7 +226,7 @@ async def test_no_header(begun: bytes, mock_clock: MockClock) -> None:
         await stalls(begun)(stream, request)
 
     async with running(script) as server:
-        said = await too_slow(lambda: ask(server), mock_clock, PATIENCE.header, asked)
+        said = await too_slow(lambda: ask(server), mock_clock, TIMEOUTS.header, asked)
     assert said == f"127.0.0.1:{server.port} sent no header within 20 s"
 
 

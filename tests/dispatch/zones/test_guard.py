@@ -19,7 +19,7 @@ from pad19.dispatch.zones.guard import Guard, Zones
 from pad19.dispatch.zones.lists import AuthorityFile, FingerprintFile, Fingerprints
 from pad19.dispatch.zones.paths import parse_path
 from pad19.dispatch.zones.tokens import Tokens
-from pad19.dispatch.zones.zone import Grant, List, Zone
+from pad19.dispatch.zones.zone import CertificateList, Grant, Zone
 from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import (
     CertificateNotAuthorised,
@@ -62,7 +62,7 @@ def ask(path: str, who: Identity | None = None, scheme: str = "gemini") -> Reque
     return parse_request(f"{scheme}://localhost{path}".encode(), Client(certificate=who))
 
 
-def zone(path: str, read: Grant = ANY, write: Grant = NOBODY, deny: tuple[List, ...] = ()) -> Zone:
+def zone(path: str, read: Grant = ANY, write: Grant = NOBODY, deny: tuple[CertificateList, ...] = ()) -> Zone:
     return Zone(parse_path(path), read, write, deny)
 
 
@@ -350,25 +350,28 @@ async def test_the_handler_behind_is_asked_by_those_who_may() -> None:
     assert await guard(ask("/x", None, "titan")) == Success(b"hello")
 
 
-def test_to_write_there_must_be_a_zone() -> None:
+def test_to_write_the_zone_must_allow_it() -> None:
     zones = Zones([zone("/members/", EVERYBODY, only(BOB)), zone("/members/read-only/", ANY)])
-    zones.check(ask("/members/x", BOB), write=True)
-    zones.check(ask("/x"))
-    for path, who in (("/x", BOB), ("/", None), ("/members/read-only/x", BOB)):
-        with pytest.raises(PermanentFailure, match=r"^nobody may upload here$"):
-            zones.check(ask(path, who), write=True)
+    assert zones.admit(ask("/members/x"))
+    assert zones.admit(ask("/members/x", BOB, "titan"))
     with pytest.raises(PermanentFailure, match=r"^nobody may upload here$"):
-        Zones([]).check(ask("/", ADA), write=True)
+        zones.admit(ask("/members/read-only/x", BOB, "titan"))
     with pytest.raises(CertificateRequired):
-        zones.check(ask("/members/x"), write=True)
+        zones.admit(ask("/members/x", None, "titan"))
+
+
+@pytest.mark.parametrize("scheme", ["gemini", "titan"])
+def test_where_no_zone_is_it_is_said(scheme: str) -> None:
+    assert not Zones([zone("/members/", only(ADA))]).admit(ask("/x", BOB, scheme))
+    assert not Zones([]).admit(ask("/", None, scheme))
 
 
 def test_all_zones_of_a_path_have_to_agree() -> None:
     zones = Zones([zone("/members/", only(ADA)), zone("/members/open/", EVERYBODY)])
-    zones.check(ask("/members/open/x"))
+    assert zones.admit(ask("/members/open/x"))
     with pytest.raises(CertificateRequired):  # on a disk that knows case, this is another folder
-        zones.check(ask("/members/OPEN/x"))
-    zones.check(ask("/members/OPEN/x", ADA))
+        zones.admit(ask("/members/OPEN/x"))
+    assert zones.admit(ask("/members/OPEN/x", ADA))
 
 
 def test_deep_paths() -> None:

@@ -13,7 +13,7 @@ from pad19.dispatch.zones.lists import Fingerprints
 from pad19.dispatch.zones.tokens import Tokens
 from pad19.dispatch.zones.zone import Grant, Zone
 from pad19.protocol.client import Client
-from pad19.protocol.failure import Failure, NotFound
+from pad19.protocol.failure import CertificateNotAuthorised, Failure, NotFound
 from pad19.protocol.pattern import Pattern, Template
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import Response, Success
@@ -107,6 +107,16 @@ ROWS: list[tuple[str, Client, str | None, int]] = [  # path, client, token, stat
 @pytest.mark.parametrize(("path", "client", "token", "expected"), ROWS)
 async def test_who_may_upload(path: str, client: Client, token: str | None, expected: int) -> None:
     assert await status(upload(path, b"x", token=token, client=client)) == expected
+
+
+async def test_the_zones_are_asked_whoever_has_let_it_pass_before() -> None:
+    intake = Intake(ZONES, TOKENS, UploadTerms(ZONES, SMALL, {("ada",): SMALL}), inner)
+    assert await intake(upload("/ada/a.gmi", b"x", client=ADA)) == Success(b"/ada/a.gmi")
+    with pytest.raises(CertificateNotAuthorised):
+        await intake(upload("/ada/a.gmi", b"x", client=EVE))
+    # What brings something wants to write, whatever it calls itself.
+    with pytest.raises(CertificateNotAuthorised):
+        await intake(replace(upload("/ada/a.gmi", b"x", client=EVE), scheme="gemini"))
 
 
 async def test_without_a_zone_or_a_token_nobody_may() -> None:

@@ -2,7 +2,7 @@
 
 A connection past a limit is still told so (41 or 44), as long as there is room to tell it; past that
 it is closed at once. Refusals have a room of their own: whoever is refused takes no place from others.
-An address is a whole IPv6 /64, since that is what one customer gets.
+An address is a whole IPv6 /64 (see `group_of`).
 
 Limits are those of all workers together. The room for refusals is each worker's own: it is there to
 spare the processor, and each worker has one.
@@ -10,9 +10,9 @@ spare the processor, and each worker has one.
 
 import time
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import NamedTuple
 
+from pad19.protocol.address import group_of, parse_address
 from pad19.protocol.failure import ServerUnavailable, SlowDown
 from pad19.protocol.rate import Rate
 
@@ -170,18 +170,5 @@ class _SharedCounter(_Counter):
 @lru_cache(maxsize=4096)
 def _pass(address: str) -> tuple[Ticket, bool]:
     """The ticket of an address that is let in, and whether it is this machine: made once for many visits."""
-    group, is_loopback = group_of(address)
-    return Ticket(group, None), is_loopback
-
-
-def group_of(address: str) -> tuple[str, bool]:
-    """The group that an address counts for, and whether it is this machine: "" is a UNIX socket."""
-    if not address:
-        return "", True
-    ip = ip_address(address.partition("%")[0])
-    if ip.version == 6:
-        if ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        elif not ip.is_loopback:
-            return f"{ip.exploded[:19]}::/64", False
-    return str(ip), ip.is_loopback
+    is_loopback = not address or parse_address(address).is_loopback  # "" is a UNIX socket
+    return Ticket(group_of(address), None), is_loopback

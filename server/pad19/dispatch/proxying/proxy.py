@@ -118,7 +118,7 @@ class _Body:
         self._connection = connection
         self._held = held
         self._name = upstream.name
-        self._stall = upstream.patience.stall
+        self._stall = upstream.timeouts.stall
         self._trust_eof = trust_eof
 
     def __aiter__(self) -> Self:

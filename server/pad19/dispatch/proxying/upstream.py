@@ -38,7 +38,7 @@ class TookTooLong(UpstreamFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """Seconds that an upstream may take."""
 
     connect: float = 10.0  # until TLS is established
@@ -106,11 +106,11 @@ class Upstream:
         trust: Trust,
         *,
         credentials: Credentials | None = None,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._place = (to.host or "", to.port or DEFAULT_PORT)
         self.name = "{}:{}".format(*self._place)
-        self.patience = patience or Patience()
+        self.timeouts = timeouts or Timeouts()
         self._trust = trust
         self._context = client_context(credentials)
 
@@ -123,15 +123,15 @@ class Upstream:
             UpstreamFailed: There is no valid answer, and nothing is left open.
         """
         host, port = self._place
-        name, patience = self.name, self.patience
+        name, timeouts = self.name, self.timeouts
         connection = None
         try:
-            with _within(patience.connect, f"{name} did not accept a TLS connection"):
+            with _within(timeouts.connect, f"{name} did not accept a TLS connection"):
                 connection = await connect(
                     uri.host or host, port, self._context, via=self._place, preface=preface
                 )
                 await self._trust.check(name, connection.server)
-            with _within(patience.header, f"{name} sent no header"):
+            with _within(timeouts.header, f"{name} sent no header"):
                 header = await connection.ask(str(uri))
             if header.status // 10 != 2:
                 await self._expect_end(connection)

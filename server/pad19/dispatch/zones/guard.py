@@ -10,7 +10,7 @@ Reading too much into a path closes it too often; it never opens it.
 from collections.abc import Iterable, Iterator, Sequence
 
 from pad19.dispatch.router import Handler
-from pad19.protocol.failure import Failure, PermanentFailure
+from pad19.protocol.failure import Failure
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response
 
@@ -31,8 +31,8 @@ class Zones:
         ends = {path[-1] for path in self._folded if path}
         self._index = tuple(name for name in index if fold(name) in ends)
 
-    def check(self, request: Request, *, write: bool = False) -> None:
-        """Let a request pass, or not. To write, there must be a zone that allows it.
+    def admit(self, request: Request) -> bool:
+        """Let a request pass, or not. False: it passes for want of a zone.
 
         A titan path comes without its parameters.
 
@@ -40,13 +40,13 @@ class Zones:
             Failure: See `Zone.admit`.
         """
         zones = self.covering(request)
-        if write and not zones:
-            raise PermanentFailure("nobody may upload here")
+        is_upload = request.scheme == "titan" or request.upload is not None
         for zone in zones:
-            if write:
+            if is_upload:
                 zone.admit_upload(request)
             else:
                 zone.admit(request.client)
+        return bool(zones)
 
     def has_writer(self, request: Request) -> bool:
         """Whether the client's certificate alone lets it upload there, without a token."""
@@ -93,16 +93,11 @@ class Guard:
     async def __call__(self, request: Request) -> Response:
         """Let the other one answer those who may pass.
 
-        Outside of zones everything passes, also uploads: who takes those into files asks `Zones.check`,
+        Outside of zones everything passes, also uploads: `Intake` decides who may put those into files,
         and routes have policies of their own.
 
         Raises:
             Failure: See `Zone.admit`; and whatever the other one raises.
         """
-        is_upload = request.scheme == "titan"
-        for zone in self._zones.covering(request):
-            if is_upload:
-                zone.admit_upload(request)
-            else:
-                zone.admit(request.client)
+        self._zones.admit(request)
         return await self._inner(request)

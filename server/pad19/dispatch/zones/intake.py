@@ -11,6 +11,7 @@ from pad19.dispatch.router import Handler
 from pad19.protocol.failure import NotFound, PermanentFailure
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response
+from pad19.protocol.upload import Upload
 
 from .guard import Zones
 from .paths import Segments
@@ -50,19 +51,21 @@ class Intake:
         upload = request.upload
         if upload is None:
             raise NotFound
-        if self._zones.covering(request):
-            self._zones.check(request, write=True)
-        elif not self._tokens:
-            raise PermanentFailure("nobody may upload here")
-        elif upload.edit:
-            pass  # a token can only come along with what is uploaded then
-        elif upload.token is None:
-            raise PermanentFailure("an upload here needs a token")
-        elif not self._tokens.has(upload.token):
-            raise PermanentFailure("this token is not known here")
+        if not self._zones.admit(request):
+            self._check_token(upload)
         for terms in self._terms(request):
             terms.check(upload)
         return await self._inner(request)
+
+    def _check_token(self, upload: Upload) -> None:
+        if not self._tokens:
+            raise PermanentFailure("nobody may upload here")
+        if upload.edit:
+            return  # a token can only come along with what is uploaded then
+        if upload.token is None:
+            raise PermanentFailure("an upload here needs a token")
+        if not self._tokens.has(upload.token):
+            raise PermanentFailure("this token is not known here")
 
 
 class ByScheme:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from pad19.tls.whole_file import written_beside
+
 from .fingerprints import MAX_NAME, Entry, is_name, normalize, parse_line
 
 _HEAD = (
@@ -81,7 +83,11 @@ def change(path: Path, function: Callable[[list[str]], T]) -> T:
         result = function(lines)
         after = "".join(f"{line}\n" for line in lines)
         if after != before:
-            _replace(path, after.encode("utf-8", "surrogateescape"), status)
+            owner = (status.st_uid, status.st_gid) if status else None
+            mode = status.st_mode & 0o777 if status else MODE
+            data = after.encode("utf-8", "surrogateescape")
+            with written_beside(path, data, mode, owner) as temporary:
+                temporary.replace(path)
         return result
 
 
@@ -103,20 +109,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _replace(path: Path, content: bytes, status: os.stat_result | None) -> None:
-    """Write the whole file or nothing. ``status``: of the old one, whose mode and owner stay."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            if status is not None:
-                with suppress(PermissionError):  # only root may give files away
-                    os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(file.fileno(), MODE if status is None else status.st_mode & 0o777)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from .paths import Segments
 from .tokens import Tokens
 
 
-class List(Protocol):
+class CertificateList(Protocol):
     """Certificates that somebody chose."""
 
     def has(self, identity: Identity) -> bool | None:
@@ -29,7 +29,7 @@ class Grant:
 
     everybody: bool = False  # with or without a certificate
     any_certificate: bool = False
-    lists: tuple[List, ...] = ()
+    lists: tuple[CertificateList, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -44,7 +44,7 @@ class Zone:
     path: Segments  # see `parse_path`
     read: Grant
     write: Grant = field(default_factory=Grant)
-    deny: tuple[List, ...] = ()
+    deny: tuple[CertificateList, ...] = ()
     tokens: Tokens = field(default_factory=Tokens)  # who has one may write, with any certificate or none
 
     def admit(self, client: Client, *, write: bool = False, token: str | None = None) -> None:
@@ -104,7 +104,7 @@ class Zone:
 _EVERYBODY = Grant(everybody=True)
 
 
-def _is_listed(identity: Identity, lists: tuple[List, ...]) -> bool:
+def _is_listed(identity: Identity, lists: tuple[CertificateList, ...]) -> bool:
     answers = [entry.has(identity) for entry in lists]
     if True in answers:
         return True

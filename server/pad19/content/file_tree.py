@@ -23,7 +23,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from .inodes import (
     look,
     nameless,
     open_folder,
+    remove,
     remove_if_empty,
     write_all,
 )
@@ -46,7 +47,7 @@ from .versions import keep_version, weigh
 
 LOCK_MODE = 0o600
 LOCKS_MODE = 0o700
-PATIENCE = 10.0  # seconds to wait for the lock; others hold it for milliseconds
+LOCK_TIMEOUT = 10.0  # seconds to wait for the lock; others hold it for milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,10 @@ class Found:
     digest: str
 
 
-class Shelf:
+class FileTree:
     """The files below a root.
 
-    ``locks``: a folder that only this user may enter, made when it is missing; all shelves with the same root
+    ``locks``: a folder that only this user may enter, made when it is missing; all trees with the same root
     must have the same. ``keep``: how many previous versions there are of each file. ``folders``: those that
     are missing are made.
     """
@@ -168,7 +169,7 @@ class Shelf:
             TimeoutError: Somebody does not let go of it.
         """
         fd = self._open_lock()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LOCK_TIMEOUT
         try:
             while True:
                 try:
@@ -241,7 +242,7 @@ class Draft:
 
     def __init__(
         self,
-        shelf: Shelf,
+        tree: FileTree,
         place: Place,
         held: ExitStack,
         folder: int,
@@ -250,8 +251,8 @@ class Draft:
         expected: str | None,
         quotas: Sequence[Quota],
     ) -> None:
-        """See `Shelf.draft`. ``held``: what ends with it. ``name``: in ``folder``; None: it is nameless."""
-        self._shelf = shelf
+        """See `FileTree.draft`. ``held``: what ends with it. ``name``: in ``folder``; None: it has none."""
+        self._tree = tree
         self._place = place
         self._held = held
         self._folder = folder
@@ -277,38 +278,37 @@ class Draft:
         """Put it in its place.
 
         Raises:
-            BadRequest: See `Shelf.draft`; so much can have changed meanwhile.
+            BadRequest: See `FileTree.draft`; so much can have changed meanwhile.
             PermanentFailure: Likewise.
             OSError: The system is in trouble.
         """
         os.fsync(self._fd)
         name = self._place.name
         with ExitStack() as held:
-            with self._shelf.locked():
-                folder = self._shelf.enter(held, self._place.folders)
+            with self._tree.locked():
+                folder = self._tree.enter(held, self._place.folders)
                 old = look(folder, name)
                 check_unchanged(folder, name, old, self._expected)
                 for quota in self._quotas:
-                    self._shelf.check_room(quota, self._size - (old.st_size if old else 0))
+                    self._tree.check_room(quota, self._size - (old.st_size if old else 0))
                 if old:
                     os.fchmod(self._fd, stat.S_IMODE(old.st_mode) & 0o666)
-                    self._shelf.keep_version(folder, name)
+                    self._tree.keep_version(folder, name)
                 self._rename(folder)
                 for quota in self._quotas:
-                    self._shelf.make_room(quota)
+                    self._tree.make_room(quota)
             os.fsync(folder)  # what was renamed is there at once, but would not be after a power cut
 
     def _rename(self, folder: int) -> None:
         source, name = self._folder, self._name
         if name is None:
             source, name = folder, f"{TEMPORARY}new"  # only who has the lock uses it
-            with suppress(FileNotFoundError):  # left by one that was killed just here
-                os.unlink(name, dir_fd=folder)
+            remove(folder, name)  # left by one that was killed just here
             os.link(f"{PROC_FDS}/{self._fd}", name, dst_dir_fd=folder)
         try:
             os.rename(name, self._place.name, src_dir_fd=source, dst_dir_fd=folder)
         except BaseException:
-            os.unlink(name, dir_fd=source)
+            remove(source, name)
             raise
 
     def close(self) -> None:
