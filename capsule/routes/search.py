@@ -27,6 +27,7 @@ QUIET = 200  # milliseconds without another change, so that many files are one c
 # Milliseconds until it looks without being told: of what changes right before it begins to watch, and on
 # network file systems, nobody is.
 ANYWAY = 5_000
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what Python has for the bytes in a name that are not UTF-8
 MARKS = re.compile(r"^(?:=>\s*\S+|#+|\*|>|```)\s*")  # at the beginning of a line of gemtext
 
 TABLE = """
@@ -127,10 +128,11 @@ def pages(content: Path, left_out: tuple[str, ...]) -> Iterator[tuple[str, str]]
         for name in names:
             file = Path(folder, name)
             path = file.relative_to(content).as_posix()
-            # What visitors cannot have must not be found either: hidden files, and links out of the folder.
+            # What visitors cannot have must not be found either: hidden files, links out of the folder, and
+            # what no address can name.
             if name.startswith(".") or not name.endswith(SUFFIXES) or file.is_symlink():
                 continue
-            if f"/{path}".startswith(left_out):
+            if f"/{path}".startswith(left_out) or NOT_UTF8.search(path):
                 continue
             status = file.stat()
             yield path, f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"

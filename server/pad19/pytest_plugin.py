@@ -121,7 +121,7 @@ def _folder(request: pytest.FixtureRequest) -> Path:
 
 
 def _load(folder: Path, package: str) -> _Loaded | str:
-    from pad19.routes.loader import LoadError, load
+    from pad19.routes.loading.loader import LoadError, load
     from pad19.service.config.load import load as configure
     from pad19.service.config.model import ConfigError
 

@@ -30,9 +30,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import Message
+from functools import partial, wraps
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self
 
 import trio
 
@@ -64,6 +65,8 @@ __all__ = ["Answer", "Client", "SyncClient", "identity"]
 MAX_REDIRECTS = 5  # in a row (network specification, section "Redirection")
 _REDIRECTS = range(30, 40)
 _NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,37 +198,6 @@ class _Mounting:
             if self._removes_state:
                 shutil.rmtree(self._state, ignore_errors=True)
 
-    async def _get(
-        self, target: str, query: str | None, certificate: Identity | None, follow: bool
-    ) -> Answer:
-        uri = f"gemini://{self._host}{target}" if target.startswith("/") else target
-        if query is not None:
-            # The answer takes the place of a query (network specification, section "Input expected").
-            uri = f"{uri.partition('?')[0]}?{percent_encode(query, '')}"
-        client = self._client(certificate)
-        answer = await self._exchange(uri, client)
-        return await self._follow(answer, uri, client) if follow else answer
-
-    async def _titan(
-        self,
-        target: str,
-        body: bytes | str,
-        mime: str,
-        token: str | None,
-        certificate: Identity | None,
-        follow: bool,
-    ) -> Answer:
-        body = body.encode() if isinstance(body, str) else body
-        uri = self._titan_uri(target)
-        client = self._client(certificate)
-        line = uri_for(uri, size=len(body), mimetype=mime, token=token)
-        answer = await self._exchange(line, client, body)
-        return await self._follow(answer, uri, client) if follow else answer
-
-    async def _edit(self, target: str, certificate: Identity | None) -> Answer:
-        line = edit_uri_for(self._titan_uri(target))
-        return await self._exchange(line, self._client(certificate))
-
     def _titan_uri(self, target: str) -> str:
         if target.startswith("/"):
             return f"{SCHEME}://{self._host}{target}"
@@ -268,8 +240,10 @@ class Client(_Mounting):
     Exceptions that a visitor would see as an internal error reach the test as they are.
     """
 
+    # A `SyncClient` asks by these three as well, so ``self`` is what both have in common.
+
     async def get(
-        self,
+        self: _Mounting,
         target: str,
         query: str | None = None,
         *,
@@ -288,10 +262,16 @@ class Client(_Mounting):
         Raises:
             Exception: A route failed.
         """
-        return await self._get(target, query, certificate, follow)
+        uri = f"gemini://{self._host}{target}" if target.startswith("/") else target
+        if query is not None:
+            # The answer takes the place of a query (network specification, section "Input expected").
+            uri = f"{uri.partition('?')[0]}?{percent_encode(query, '')}"
+        client = self._client(certificate)
+        answer = await self._exchange(uri, client)
+        return await self._follow(answer, uri, client) if follow else answer
 
     async def titan(
-        self,
+        self: _Mounting,
         target: str,
         body: bytes | str,
         *,
@@ -314,15 +294,21 @@ class Client(_Mounting):
         Raises:
             Exception: A route failed.
         """
-        return await self._titan(target, body, mime, token, certificate, follow)
+        body = body.encode() if isinstance(body, str) else body
+        uri = self._titan_uri(target)
+        client = self._client(certificate)
+        line = uri_for(uri, size=len(body), mimetype=mime, token=token)
+        answer = await self._exchange(line, client, body)
+        return await self._follow(answer, uri, client) if follow else answer
 
-    async def edit(self, target: str, *, certificate: Identity | None = None) -> Answer:
+    async def edit(self: _Mounting, target: str, *, certificate: Identity | None = None) -> Answer:
         """Ask for the text at a path, or a whole URI, that is going to be edited.
 
         Raises:
             Exception: A route failed.
         """
-        return await self._edit(target, certificate)
+        line = edit_uri_for(self._titan_uri(target))
+        return await self._exchange(line, self._client(certificate))
 
     async def __aenter__(self) -> Self:
         self._living = self._alive()
@@ -335,58 +321,31 @@ class Client(_Mounting):
         await self._living.__aexit__(kind, error, trace)
 
 
+def _blocking(
+    method: Callable[Concatenate[_Mounting, P], Awaitable[Answer]],
+) -> Callable[Concatenate["SyncClient", P], Answer]:
+    """A method of `Client` for those who cannot await it."""
+
+    @wraps(method)
+    def ask(self: "SyncClient", /, *args: P.args, **kwargs: P.kwargs) -> Answer:
+        if self._token is None:
+            raise RuntimeError("a SyncClient works within with: with SyncClient(routes) as client: ...")
+        return trio.from_thread.run(partial(method, self, *args, **kwargs), trio_token=self._token)
+
+    return ask
+
+
 class SyncClient(_Mounting):
-    """A `Client` for plain functions. It works within ``with``: trio runs in a thread until its end."""
+    """A `Client` for plain functions. It works within ``with``: trio runs in a thread until its end.
+
+    Its methods raise RuntimeError elsewhere.
+    """
 
     _token: trio.lowlevel.TrioToken | None = None  # None: outside of ``with``
 
-    def get(
-        self,
-        target: str,
-        query: str | None = None,
-        *,
-        certificate: Identity | None = None,
-        follow: bool = False,
-    ) -> Answer:
-        """As `Client.get`.
-
-        Raises:
-            RuntimeError: It is not within ``with``.
-            Exception: A route failed.
-        """
-        return self._run(self._get, target, query, certificate, follow)
-
-    def titan(
-        self,
-        target: str,
-        body: bytes | str,
-        *,
-        mime: str = DEFAULT_MIMETYPE,
-        token: str | None = None,
-        certificate: Identity | None = None,
-        follow: bool = False,
-    ) -> Answer:
-        """As `Client.titan`.
-
-        Raises:
-            RuntimeError: It is not within ``with``.
-            Exception: A route failed.
-        """
-        return self._run(self._titan, target, body, mime, token, certificate, follow)
-
-    def edit(self, target: str, *, certificate: Identity | None = None) -> Answer:
-        """As `Client.edit`.
-
-        Raises:
-            RuntimeError: It is not within ``with``.
-            Exception: A route failed.
-        """
-        return self._run(self._edit, target, certificate)
-
-    def _run(self, ask: Callable[..., Awaitable[Answer]], *arguments: object) -> Answer:
-        if self._token is None:
-            raise RuntimeError("a SyncClient works within with: with SyncClient(routes) as client: ...")
-        return trio.from_thread.run(ask, *arguments, trio_token=self._token)
+    get = _blocking(Client.get)
+    titan = _blocking(Client.titan)
+    edit = _blocking(Client.edit)
 
     def __enter__(self) -> Self:
         ready: Future[None] = Future()

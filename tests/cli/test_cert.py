@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 
 from pad19.cli.cert import cert
 from pad19.service.config.load import resolve
-from pad19.tls.certificate import files, load
+from pad19.tls.certificate import load
+from pad19.tls.certificate_folder import files
 from pad19.tls.making import load_or_make, make
 
 

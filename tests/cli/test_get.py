@@ -584,3 +584,14 @@ def test_a_picture_on_a_terminal() -> None:
         assert terminal.finish() == 1
     assert "20 image/png\r\nError: a body of type image/png is not shown on a terminal" in terminal.seen
     assert "PNG\x1b" not in terminal.seen
+
+
+def test_nobody_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    result = run("localhost")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("Error: You have no home folder; name a file with --known-hosts.\n")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pad19.cli.identity import _edit, identity
+from pad19.cli.identity import identity
+from pad19.dispatch.zones.people import change
 from pad19.tls.identity import identify
 from support.tls import expired, self_signed
 from support.users import unprivileged
@@ -171,7 +172,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_who_writes_keeps_others_from_it() -> None:
-    def change(lines: list[str]) -> str:
+    def add(lines: list[str]) -> str:
         folder = os.open(".", os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,8 +180,8 @@ def test_who_writes_keeps_others_from_it() -> None:
         lines.append(f"{ADA} Ada")
         return "done"
 
-    assert _edit(Path("people.txt"), change) == "done"
-    assert _edit(Path("people.txt"), change) == "done"  # and not for ever
+    assert change(Path("people.txt"), add) == "done"
+    assert change(Path("people.txt"), add) == "done"  # and not for ever
     assert content().count(ADA) == 2
 
 

@@ -2,11 +2,13 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from pad19.cli import _COMMANDS, main
+from support.process import COMMAND, PATIENCE
 
 
 def test_help_lists_every_command() -> None:
@@ -52,3 +54,20 @@ def test_asking_for_help_loads_no_room() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "set()\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.parametrize("arguments", [["--version"], ["check", "--schema"], ["cert", "show"]])
+def test_a_full_disk_behind_standard_output(arguments: list[str], tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env={"HOME": str(tmp_path)},
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert done.stderr == b"Error: nothing more can be written (No space left on device): make room\n"
+    assert done.returncode == 1

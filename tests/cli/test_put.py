@@ -138,6 +138,18 @@ def test_a_pipe(tmp_path: Path) -> None:
     assert script.bodies == [b"from a pipe"]
 
 
+def test_standard_input_that_is_closed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "put", "-", "localhost/a.gmi"],
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"Error: standard input is closed; name a file\n"
+
+
 def test_deleting() -> None:
     with serving(Taking(b"20 text/gemini\r\n# Deleted\n")) as server:
         result = run(put, "--delete", f"{server.name}/a.gmi", "--token", "open sesame")
@@ -330,6 +342,20 @@ def test_a_new_page(editor: Callable[[str], None], tmp_path: Path) -> None:
         assert run(edit, f"{server.name}/n.gmi").exit_code == 0
     assert server.requests[1] == f"titan://{server.name}/n.gmi;mime=text/gemini;size=4"
     assert script.bodies == [b"new\n"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mimetype"),
+    [
+        ("n.txt?draft", "text/plain"),
+        ("page/tea", "text/gemini"),  # what is edited is text
+    ],
+)
+def test_the_type_of_a_new_page(path: str, mimetype: str, editor: Callable[[str], None]) -> None:
+    editor("echo new > $1")
+    with serving(Taking(page=b"51 not found\r\n")) as server:
+        assert run(edit, f"{server.name}/{path}").exit_code == 0
+    assert f";mime={mimetype};" in server.requests[1]
 
 
 def test_nothing_was_changed(editor: Callable[[str], None], tmp_path: Path) -> None:

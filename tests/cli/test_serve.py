@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from pad19.cli.serve import serve
-from pad19.tls.certificate import files, load
+from pad19.tls.certificate import load
+from pad19.tls.certificate_folder import files
 from pad19.tls.making import make
 from support.process import (
     Serving,

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from pad19.routes.loader import load
+from pad19.routes.loading.loader import load
 from pad19.routes.naming import package_of
 from pad19.store.interface import Store
 from pad19.store.sqlite import open_store

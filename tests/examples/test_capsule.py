@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pad19.routes.loader import load
+from pad19.routes.loading.loader import load
 from support.process import Address, Serving, command, fetch, gemini, serving
 from support.server import stdlib_context
 from support.tls import self_signed

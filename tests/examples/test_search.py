@@ -133,6 +133,9 @@ async def test_what_nobody_can_have_is_not_found(search: ModuleType, content: Pa
         write(content / name, "moon")
     (content / "link.gmi").symlink_to(tmp_path / "outside.gmi")
     (content / "link").symlink_to(tmp_path)
+    (content / "caf\udce9").mkdir()  # a name that is not UTF-8 stands in no address
+    for name in ("\udce9.gmi", "caf\udce9/moon.gmi"):
+        (content / name).write_text("moon")
     update(search, content)
     assert sorted(await paths(search, "moon")) == ["/index.gmi", "/members/list.gmi", "/notes/moon.gmi"]
     update(search, content, "/members/", "/notes/")

@@ -92,6 +92,17 @@ async def test_a_page_that_is_not_utf8(wiki: ModuleType, folder: Path) -> None:
     assert "caf\ufffd\n" in (await get(wiki, folder, "/wiki/Page.gmi")).text
 
 
+async def test_a_file_that_no_address_can_name(wiki: ModuleType, folder: Path) -> None:
+    name = "caf\udce9.gmi"
+    (folder / name).touch()
+    (folder / ".titan" / name).mkdir(parents=True)
+    (folder / ".titan" / name / "20261123T093040.552718297Z").touch()
+    for path in ("", "changes"):
+        page = (await get(wiki, folder, f"/wiki/{path}")).text
+        assert "Front" in page
+        assert "caf" not in page
+
+
 async def test_what_is_no_page_is_a_file(wiki: ModuleType, folder: Path) -> None:
     assert (await get(wiki, folder, "/wiki/secret.txt")).text == "Secret\n"
 

@@ -230,3 +230,41 @@ async def test_a_changed_stream_is_closed_with_the_one_that_it_is_made_of() -> N
     assert site.seen == ["opened"]
     await response.body.aclose()
     assert site.seen == ["opened", "closed"]
+
+
+class Unclosable:
+    """A stream by a route author, whose end fails."""
+
+    def __aiter__(self) -> "Unclosable":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        raise ZeroDivisionError
+
+
+async def test_streams_are_closed_whatever_becomes_of_others() -> None:
+    async def wraps(request: Request, call_next: CallNext) -> Response:
+        await call_next(request)
+        return Success(Unclosable())
+
+    async def fails(request: Request, call_next: CallNext) -> Response:
+        await call_next(replace(request, query="unclosable"))
+        await call_next(request)
+        raise Gone
+
+    async def is_unclosable(request: Request, call_next: CallNext) -> Response:
+        return Success(Unclosable()) if request.query == "unclosable" else await call_next(request)
+
+    wrapped = Site(wraps)
+    response = await wrapped.mounted(STREAM)
+    assert not isinstance(response.body, bytes)
+    with pytest.raises(ZeroDivisionError):
+        await response.body.aclose()
+    assert wrapped.seen == ["opened", "closed"]
+    failed = Site(fails, is_unclosable)
+    with pytest.raises(Exception, match="internal error"):
+        await failed.mounted(STREAM)
+    assert failed.seen == ["opened", "closed"]

@@ -16,9 +16,9 @@ from pad19.protocol.failure import NotFound
 from pad19.protocol.gemtext import Heading, Line, Preformatted, parse, write
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import Reply, Success
-from pad19.routes.error_page import MAX_ERRORS, MAX_FOREIGN, MAX_OWN, answer, routes_instead
+from pad19.routes.error_page import MAX_ERRORS, MAX_FOREIGN, MAX_OWN, MAX_TEXT, answer, routes_instead
 from pad19.routes.interface import CallNext
-from pad19.routes.loader import load
+from pad19.routes.loading.loader import load
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes
 
@@ -366,6 +366,13 @@ async def test_a_page_is_not_endless(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert f"\nAnd {30 - MAX_FOREIGN} more.\n" in text
     many = ExceptionGroup("many", [ValueError(number) for number in range(1000)])
     assert len(headings(await page_for(many))) == MAX_ERRORS + 1
+
+
+async def test_a_long_message_is_cut(tmp_path: Path) -> None:
+    long = "x" * 2 * MAX_TEXT
+    site = mounted(tmp_path, a=f"raise ValueError({long!r})")
+    for page in (await page_of(site, "/a/"), await page_for(ValueError(long))):
+        assert len(page.partition("\n")[0]) <= MAX_TEXT + len("# ")
 
 
 async def test_what_is_asked_for_is_shown_as_text() -> None:

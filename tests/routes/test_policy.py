@@ -17,20 +17,28 @@ def policy(**options: Any) -> Policy:
 
 
 WRONG = [
-    ({"timeout": 0}, "timeout must be more than 0 seconds"),
-    ({"timeout": -1}, "timeout must be more"),
-    ({"timeout": math.nan}, "timeout must be more"),
+    ({"timeout": 0}, "timeout must be a number of seconds, more than 0"),
+    ({"timeout": -1}, "timeout must be a number of seconds, more than 0"),
+    ({"timeout": math.nan}, "timeout must be a number of seconds, more than 0"),
+    ({"timeout": "10"}, "timeout must be a number of seconds, more than 0"),
+    ({"timeout": None}, "timeout must be a number of seconds, more than 0"),
+    ({"max_size": 0}, "max_size must be a whole number of bytes, at least 1"),
+    ({"max_size": "1"}, "max_size must be a whole number"),
+    ({"max_size": 1.5}, "max_size must be a whole number"),
+    ({"rate": 5}, 'rate must be a number, a slash and a time such as "10s"'),
     ({"rate": "often"}, 'rate must be a number, a slash and a time such as "10s"'),
     ({"allow": {"Ada"}}, "allow has 'Ada': a fingerprint is sha256: and 64 lower-case hex digits"),
     ({"allow": [ADA.fingerprint.upper()]}, "allow has 'SHA256:"),
     ({"allow": [ADA.fingerprint + "\n"]}, "allow has 'sha256:"),
     ({"allow": [None]}, "allow has 'None'"),
+    ({"allow": 3}, "allow must be fingerprints, as in allow={"),
+    ({"allow": [[ADA.fingerprint]]}, "allow must be fingerprints, as in allow={"),
 ]
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG)
 def test_no_policy(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=r"^(timeout|rate|allow) ") as refusal:
+    with pytest.raises(ValueError, match=r"^(timeout|rate|allow|max_size) ") as refusal:
         policy(**options)
     assert str(refusal.value).startswith(message)
 

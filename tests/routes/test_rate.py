@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from pad19.protocol.failure import SlowDown
 from pad19.protocol.rate import Rate
-from pad19.routes.rate import MAX_VISITORS, RateLimit, address_group
+from pad19.routes.rate import MAX_VISITORS, RateLimit
 
 REQUESTS = [  # rate, when requests come and how many seconds each is told to wait (0: none)
     ("1/10s", [(0, 0), (0, 10), (5, 5), (9.5, 1), (10, 0), (10, 10)]),
@@ -73,18 +73,3 @@ def test_of_many_visitors_those_are_forgotten_that_asked_first() -> None:
         limit.count("1", 0)
     with pytest.raises(SlowDown):
         limit.count("0", 0)
-
-
-@pytest.mark.parametrize(
-    ("address", "group"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002::/64"),
-        ("2001:db8:1:2::", "2001:0db8:0001:0002::/64"),
-        ("fe80::1%eth0", "fe80:0000:0000:0000::/64"),
-        ("", ""),
-    ],
-)
-def test_what_counts_as_one_visitor(address: str, group: str) -> None:
-    assert address_group(address) == group

@@ -146,6 +146,11 @@ async def test_a_stream_of_the_server_stays_what_it_is(tmp_path: Path) -> None:
     assert response.body is body
     with pytest.raises(ValueError, match="not a MIME type"):
         await convert(Success(body, "text"))
+    other = FileBody(os.open(tmp_path / "x", os.O_RDONLY), 1)
+    with pytest.raises(TypeError, match="make it str"):
+        await convert(Success(other, None))  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(BrokenBody, match="Bad file descriptor"):
+        await anext(other)
     with pytest.raises(BrokenBody, match="Bad file descriptor"):
         await anext(body)  # it was closed
 
@@ -161,6 +166,9 @@ WRONG = [
     (type, "route /x, mine.x returned <class 'type'>: return str, "),
     (Success("text", "text/plain"), "route /x, mine.x returned Success with a body of the type str: "),  # type: ignore[arg-type]  # on purpose
     (Success(None), "route /x, mine.x returned Success with a body of the type NoneType: "),  # type: ignore[arg-type]  # on purpose
+    (Success(b"", None), "route /x, mine.x returned Success with None for its header: make it str"),  # type: ignore[arg-type]  # on purpose
+    (Input(7), "route /x, mine.x returned Input with 7 for its header: make it str"),  # type: ignore[arg-type]  # on purpose
+    (Redirect(Path("/")), "route /x, mine.x returned Redirect with PosixPath('/') for its header: "),  # type: ignore[arg-type]  # on purpose
 ]
 
 

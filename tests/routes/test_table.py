@@ -31,10 +31,10 @@ DECLARED_WRONG: list[tuple[Any, dict[str, Any], Callable[..., Any], str]] = [
     ("/{number}", {}, entry, where(r"/\{number\}", entry) + " takes number as int, but "),
     ("/", {"rate": "1"}, page, where("/") + ": rate must be a number, a slash and a time such as"),
     ("/", {"allow": ["Ada"]}, page, where("/") + ": allow has 'Ada'"),
-    ("/", {"timeout": 0}, page, where("/") + ": timeout must be more than 0 seconds$"),
-    ("/", {"timeout": "1"}, page, where("/") + ": '>' not supported between "),
-    ("/", {"allow": 3}, page, where("/") + ": 'int' object is not iterable$"),
-    ("/", {"rate": 5}, page, where("/") + ": expected string"),
+    ("/", {"timeout": 0}, page, where("/") + ": timeout must be a number of seconds, more than 0$"),
+    ("/", {"timeout": "1"}, page, where("/") + ": timeout must be a number of seconds, more than 0$"),
+    ("/", {"allow": 3}, page, where("/") + ": allow must be fingerprints, as in "),
+    ("/", {"rate": 5}, page, where("/") + ": rate must be a number, a slash and a time such as"),
     *(
         (
             pattern,
@@ -132,6 +132,8 @@ CONVERTERS_WRONG: list[tuple[Any, Any, str]] = [
     (None, str, "^converter None: its name"),
     (b"x", str, "^converter b'x': its name"),
     ("x", "str", r"^converter x must be a function \(text\)$"),
+    ("x", no_capsule, r"^converter x, .*no_capsule .* must be def: nothing awaits it$"),
+    ("x", with_yield, r"^converter x, .*with_yield .* must be def"),
 ]
 
 

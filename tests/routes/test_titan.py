@@ -126,7 +126,7 @@ def no_coroutine(request: Request) -> str:
 
 DECLARED_WRONG: list[tuple[str, dict[str, Any], Any, str]] = [
     ("x", {}, page_without_captures, "the pattern must begin with a slash$"),
-    ("/", {"max_size": 0}, page_without_captures, ": max_size must be at least 1 byte$"),
+    ("/", {"max_size": 0}, page_without_captures, ": max_size must be a whole number of bytes, at least 1$"),
     ("/", {"rate": "1"}, page_without_captures, ": rate must be a number, a slash and a time "),
     ("/{x}", {}, page_without_captures, r" cannot be called with \(request, x=\.\.\.\): "),
     ("/", {}, no_coroutine, " must be async def: uploads are awaited$"),

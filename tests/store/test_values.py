@@ -3,16 +3,26 @@
 import json
 import math
 from collections import OrderedDict
-from datetime import date
+from datetime import date, timedelta
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pad19.store.interface import StoreError
-from pad19.store.values import MAX_DEPTH, MAX_INTEGER, MAX_KEY, MAX_VALUE, check_key, decode, encode
+from pad19.store.values import (
+    MAX_DEPTH,
+    MAX_INTEGER,
+    MAX_KEY,
+    MAX_VALUE,
+    check_key,
+    check_seconds,
+    decode,
+    encode,
+)
 
 
 class Colour(StrEnum):
@@ -147,3 +157,9 @@ def test_json_comes_back_as_it_was(value: object) -> None:
     text = encode(value)
     assert decode(text) == value
     assert json.loads(text) == value
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, "60", timedelta(days=1)])
+def test_what_is_no_time_to_expire(seconds: Any) -> None:
+    with pytest.raises(ValueError, match=r"expires_in is .*; a number of seconds above 0 is needed, or None"):
+        check_seconds(seconds)

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from pad19 import Capsule, Gemtext, NotFound, Request, Routes
 
-from .versions import ended, histories, versions
+from .versions import ended, histories, named, versions
 
 FOLDER = "wiki"  # in the content
 CHANGES = 50  # on the page of recent changes
@@ -59,7 +59,7 @@ def address(name: str) -> str:
 
 def pages() -> dict[str, Path]:
     """The name of each page, and its file."""
-    return {file.stem: file for file in sorted(folder.glob(f"[!.]*{SUFFIX}")) if file.is_file()}
+    return {name: file for name, file in named(folder, f"[!.]*{SUFFIX}").items() if file.is_file()}
 
 
 def text_of(file: Path) -> str:

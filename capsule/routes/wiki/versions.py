@@ -10,11 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 TIME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{9}Z")  # 20261123T093040.552718297Z
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what Python has for the bytes in a name that are not UTF-8
+
+
+def named(folder: Path, pattern: str) -> dict[str, Path]:
+    """What matches in a folder, by its name without the suffix; not what no address can name."""
+    return {found.stem: found for found in sorted(folder.glob(pattern)) if not NOT_UTF8.search(found.name)}
 
 
 def histories(folder: Path, suffix: str) -> dict[str, Path]:
     """The names of the pages with previous versions, and where those are."""
-    return {found.stem: found for found in sorted((folder / ".titan").glob(f"*{suffix}"))}
+    return named(folder / ".titan", f"*{suffix}")
 
 
 def versions(history: Path) -> list[Path]:

@@ -1,6 +1,9 @@
 """The command line. Each command is imported when it is called, so that starting stays quick."""
 
+import errno
 import importlib
+import os
+import sys
 from typing import Any
 
 import click
@@ -20,7 +23,22 @@ _COMMANDS = {  # name: the module below pad19.cli that has a command of that nam
 }
 
 
+# The output cannot be written: what commands write to files they report themselves, with the name.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
 class _Commands(click.Group):
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.errno not in _NO_ROOM or error.filename is not None:
+                raise
+            # What is left of the output would be tried again at exit, with a complaint.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            click.ClickException(f"nothing more can be written ({error.strerror}): make room").show()
+            sys.exit(1)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 

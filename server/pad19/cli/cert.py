@@ -16,6 +16,7 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import PATH, Mistake
+from pad19.cli.printable import printable
 from pad19.protocol.uri import display_host
 from pad19.service.config.environment import expand
 from pad19.service.user_data import NoHomeFolder, user_data
@@ -50,7 +51,8 @@ def show(hosts: tuple[str, ...], certs: Path | None) -> None:
 
     A FILE may have anybody's certificate (PEM), also one of a visitor.
     """
-    from pad19.tls.certificate import command, files, hosts_in, load, visitors_in
+    from pad19.tls.certificate import command, load
+    from pad19.tls.certificate_folder import files, hosts_in, visitors_in
 
     if hosts and all(map(_is_file, hosts)):  # no folder is needed
         _for_each(hosts, _describe_file)
@@ -163,15 +165,15 @@ def _describe_file(name: str) -> str:
             found = identify_pem(file.read(MAX_CERTIFICATE))
     except OSError as error:
         raise click.ClickException(
-            f"{_printable(name)} cannot be read ({error.strerror}); mend that, or name another file"
+            f"{printable(name)} cannot be read ({error.strerror}); mend that, or name another file"
         ) from error
     except ValueError as error:
-        raise click.ClickException(f"{_printable(name)} has {error}") from error
+        raise click.ClickException(f"{printable(name)} has {error}") from error
     lines = _described(found)
     lines["subject"] = ", ".join(f"{kind}={value}" for kind, value in found.subject)
     if problem := found.problem(datetime.now(UTC)):
         lines["warning"] = f"{problem}, so it is answered with 62"
-    return _laid_out(_printable(name), lines)
+    return _laid_out(printable(name), lines)
 
 
 def _described(identity: "Identity") -> dict[str, str]:
@@ -197,12 +199,7 @@ def _describe(host: str, credentials: "Credentials") -> str:
 
 def _laid_out(title: str, lines: Mapping[str, str], warnings: Sequence[str] = ()) -> str:
     shown = [*lines.items(), *(("warning", warning) for warning in warnings)]
-    return title + "".join(f"\n  {label:<11}  {_printable(value)}" for label, value in shown if value) + "\n"
-
-
-def _printable(text: str) -> str:
-    """What stands in a stranger's certificate must not play tricks with a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return title + "".join(f"\n  {label:<11}  {printable(value)}" for label, value in shown if value) + "\n"
 
 
 def _folder(certs: Path | None) -> Path:

@@ -12,6 +12,7 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import configured
+from pad19.cli.printable import printable
 from pad19.service.config.load import resolve
 from pad19.service.config.model import ConfigError
 from pad19.service.config.read import shown_path
@@ -67,7 +68,7 @@ def check(folder: Path, **arguments: Any) -> None:
     for problem in ready.problems:
         click.echo(f"pad19: {problem}", err=True)
     for warning in ready.warnings:
-        click.echo(f"warning: {_printable(warning)}")
+        click.echo(f"warning: {printable(warning)}")
     for note in ready.notes:
         click.echo(f"note: {note}")
     report = trio.run(check_content, config, handlers)
@@ -105,7 +106,7 @@ def _tell(findings: "list[Finding]") -> None:
         name = _shown(path)
         if told[path] <= MAX_TOLD:
             place = f"{name}:{finding.line}" if finding.line else name
-            click.echo(f"{place}: {'note: ' if finding.is_note else ''}{_printable(finding.text)}")
+            click.echo(f"{place}: {'note: ' if finding.is_note else ''}{printable(finding.text)}")
         elif told[path] == totals[path]:
             click.echo(f"{name}: and {totals[path] - MAX_TOLD} more")
 
@@ -115,11 +116,6 @@ def _shown(path: str) -> str:
     here = Path.cwd()
     full = Path(path)
     return shown_path(full.relative_to(here) if full.is_relative_to(here) else full)
-
-
-def _printable(text: str) -> str:
-    """What pages and names hold must not play tricks with a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _count(number: int, noun: str) -> str:

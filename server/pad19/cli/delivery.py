@@ -15,6 +15,7 @@ from pad19.content.mimetype import MimeTypes
 from pad19.protocol.request import MAX_URI
 from pad19.protocol.response_reader import Header
 from pad19.protocol.titan import SCHEME, edit_uri_for, uri_for
+from pad19.protocol.upload import DEFAULT_MIMETYPE
 from pad19.protocol.uri import URI, InvalidURI
 
 from .typed_uri import complete
@@ -55,6 +56,7 @@ class Delivery:
     def __init__(self, visit: "Visit", target: URI, token: str | None) -> None:
         self._visit = visit
         self._target = str(target)
+        self._path = target.path
         self._token = token
 
     @staticmethod
@@ -90,7 +92,8 @@ class Delivery:
         """
         header = await self._visit.exchange(_requestable(edit_uri_for(self._target)), into=into)
         if header.status == NOT_FOUND:
-            return self.guess(self._target)
+            guessed = self.guess(self._path)
+            return guessed if guessed.startswith("text/") else DEFAULT_MIMETYPE
         if header.status // 10 != 2:
             raise click.exceptions.Exit(1)
         mimetype = header.meta.partition(";")[0].strip()

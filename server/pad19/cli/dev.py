@@ -1,6 +1,5 @@
 """``pad19 dev``: a server for somebody who writes routes."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,11 @@ from msgspec.structs import replace
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import configured
+from pad19.cli.serve import run
 from pad19.protocol.request import DEFAULT_PORT
 from pad19.service.config.listen import Listen
 from pad19.service.config.load import resolve
-from pad19.service.config.model import Config, ConfigError, Log
-from pad19.service.logs import messages
-from pad19.service.sockets import Unavailable
-from pad19.service.supervisor import supervise
+from pad19.service.config.model import Config, Log
 
 
 @click.command(context_settings=CONTEXT)
@@ -27,13 +24,7 @@ def dev(folder: Path, **arguments: Any) -> None:
     What you save is served at once. Requests show in the terminal, and mistakes in routes there and in
     the browser.
     """
-    messages.set_up()
-    try:
-        supervise(partial(_resolve, folder, **arguments), is_development=True)
-    except ConfigError as error:
-        for problem in error.problems:
-            messages.complain(problem)
-        sys.exit(1 if isinstance(error, Unavailable) else 2)
+    run(partial(_resolve, folder, **arguments), is_development=True)
 
 
 def _resolve(folder: Path, **arguments: Any) -> Config:

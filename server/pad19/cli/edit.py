@@ -1,5 +1,6 @@
 """``pad19 edit``: open a page in an editor, and upload what becomes of it."""
 
+import io
 import os
 import re
 import tempfile
@@ -32,10 +33,9 @@ def edit(uri: str, token: str | None, flags: Flags) -> None:
     """
     target = target_of(_EDIT.sub("", uri.strip()))  # as the server's log has it, say
     delivery = Delivery(flags.visit(target), target, token)
-    with tempfile.SpooledTemporaryFile() as page:
-        mimetype = run(lambda: delivery.fetch(page))
-        page.seek(0)
-        before = page.read()
+    page = io.BytesIO()
+    mimetype = run(lambda: delivery.fetch(page))
+    before = page.getvalue()
     path = _write(before, target.path)
     try:
         click.edit(filename=str(path))

@@ -6,23 +6,22 @@ The server reads it again when it changes, so what is done here holds from the n
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import PATH
+from pad19.cli.printable import printable
 from pad19.dispatch.zones.fingerprints import MAX_NAME, Entry, is_name, normalize, parse_lines
 from pad19.dispatch.zones.people import KnownOtherwise, change, entry_of, let_in
 from pad19.service.config.environment import expand
 
 MAX_CERTIFICATE = 1024 * 1024  # bytes
-
-T = TypeVar("T")
 
 _file = click.option(
     "--file",
@@ -49,7 +48,7 @@ def show(path: Path | None) -> None:
     lines = [*parse_lines(_read(path))]
     for _, entry in lines:
         if isinstance(entry, Entry):
-            click.echo(f"{entry.fingerprint}  {_printable(entry.name)}".rstrip())
+            click.echo(f"{entry.fingerprint}  {printable(entry.name)}".rstrip())
     if not lines:
         click.echo(f"There is nobody in {path}; `pad19 identity add NAME FINGERPRINT` changes that.")
     broken = [(number, said) for number, said in lines if isinstance(said, str)]
@@ -78,9 +77,9 @@ def add(name: str, who: str, path: Path | None, key: bool) -> None:
             is_new = let_in(path, name, entry.fingerprint)
     except KnownOtherwise as error:
         raise click.ClickException(
-            f"{path} has that fingerprint already, as {_printable(str(error.entry))}; remove it first"
+            f"{path} has that fingerprint already, as {printable(str(error.entry))}; remove it first"
         ) from error
-    click.echo(f"{_printable(str(entry))} is in {path} {'now' if is_new else 'already'}.")
+    click.echo(f"{printable(str(entry))} is in {path} {'now' if is_new else 'already'}.")
 
 
 @identity.command()
@@ -99,12 +98,14 @@ def remove(who: str, path: Path | None) -> None:
         found = [line for line in lines if is_meant(line)]
         if not found:
             raise click.ClickException(
-                f"{path} has no {_printable(who)}; `pad19 identity list` shows who is there"
+                f"{path} has no {printable(who)}; `pad19 identity list` shows who is there"
             )
         lines[:] = [line for line in lines if line not in found]
-        return "\n".join(f"{_printable(str(entry_of(line)))} is no longer in {path}." for line in found)
+        return "\n".join(f"{printable(str(entry_of(line)))} is no longer in {path}." for line in found)
 
-    click.echo(_edit(path, drop))
+    with _translated(path):
+        said = change(path, drop)
+    click.echo(said)
 
 
 def _fingerprint(who: str, *, key: bool) -> str:
@@ -122,12 +123,12 @@ def _fingerprint(who: str, *, key: bool) -> str:
     except (OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError) and ("/" in who or "." in who):
             raise click.ClickException(
-                f"{_printable(who)} is missing: give a fingerprint, sha256: and 64 hex digits, or the file "
+                f"{printable(who)} is missing: give a fingerprint, sha256: and 64 hex digits, or the file "
                 "of a certificate"
             ) from error
         reason = error.strerror if isinstance(error, OSError) else error
         raise click.ClickException(
-            f"{_printable(who)} is neither a fingerprint, sha256: and 64 hex digits, nor the file of a "
+            f"{printable(who)} is neither a fingerprint, sha256: and 64 hex digits, nor the file of a "
             f"certificate ({reason})"
         ) from error
     if problem := found.problem(datetime.now(UTC)):
@@ -153,12 +154,6 @@ def _read(path: Path) -> bytes:
         raise click.ClickException(
             f"{path} cannot be read ({error.strerror}); mend that, or name another with --file"
         ) from error
-
-
-def _edit(path: Path, function: Callable[[list[str]], T]) -> T:
-    """Change the lines of a file, see `change`."""
-    with _translated(path):
-        return change(path, function)
 
 
 @contextmanager
@@ -207,8 +202,3 @@ def _named(table: Any) -> Iterator[str]:
 def _tables(table: Any, key: str) -> list[dict[str, Any]]:
     found = table.get(key)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def _printable(text: str) -> str:
-    """What stands in a file must not play tricks with a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

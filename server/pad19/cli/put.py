@@ -49,6 +49,8 @@ def put(what: tuple[str, ...], mime: str | None, token: str | None, delete: bool
 
 def _open(held: ExitStack, name: str) -> tuple[IO[bytes], int]:
     """The file and its size, which has to be told first: what has none is copied."""
+    if name == "-" and sys.stdin is None:  # `<&-`
+        raise click.ClickException("standard input is closed; name a file")
     try:
         file = sys.stdin.buffer if name == "-" else held.enter_context(open(name, "rb"))  # noqa: SIM115 - it is
         if name != "-" and stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -7,6 +7,7 @@ import click
 
 from pad19.cli import CONTEXT
 from pad19.cli.options import PATH
+from pad19.cli.printable import printable
 from pad19.service.telemetry.status import read_message
 from pad19.service.telemetry.status_socket import NotRunning, ask, subjects
 
@@ -27,7 +28,7 @@ def status(folder: Path, config: Path | None, as_json: bool) -> None:
     except OSError as error:
         reason = f"the working directory is of no use ({error.strerror}): go to another one"
     else:
-        click.echo(json if as_json else _printable(text), nl=False)
+        click.echo(json if as_json else printable(text, keep="\n"), nl=False)
         return
     click.echo(f"pad19: {reason}", err=True)
     sys.exit(1)
@@ -41,8 +42,3 @@ def _tell_whose(user: int) -> None:
     except KeyError:  # nobody has that number any more
         name = str(user)
     click.echo(f"asking a server of the user {name}", err=True)
-
-
-def _printable(text: str) -> str:
-    """What paths and messages hold must not play tricks with a terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

@@ -211,10 +211,7 @@ class _Into:
     file: IO[bytes]
 
     def write(self, data: bytes) -> None:
-        try:
-            self.file.write(data)
-        except OSError as error:
-            raise click.ClickException(f"the text cannot be kept ({error.strerror})") from error
+        self.file.write(data)
 
     def finish(self) -> None:
         """Nothing waits for more."""

@@ -10,6 +10,7 @@ import click
 
 from pad19.cli.options import PATH, Mistake
 from pad19.protocol.uri import URI, InvalidURI, parse
+from pad19.service.user_data import NoHomeFolder, user_data
 
 if TYPE_CHECKING:
     from .visit import Visit
@@ -81,25 +82,24 @@ class Flags:
         via = _host_and_port(self.connect) if self.connect is not None else None
 
         from pad19.tls.certificate import CertificateError, load
-        from pad19.tls.known_hosts import KnownHosts, KnownHostsError
+        from pad19.tls.known_hosts import KnownHosts
 
-        from .known_hosts import default_path
         from .visit import Visit
 
         try:
             credentials = load(self.cert, self.key or _key_of(self.cert)) if self.cert is not None else None
-            path = self.known_hosts or default_path()
+            known_hosts = KnownHosts(self.known_hosts or user_data() / "known_hosts")
         except CertificateError as error:
             raise Mistake(f"--cert: {error}") from error
-        except KnownHostsError as error:
-            raise click.UsageError(f"{error}.") from error
+        except NoHomeFolder as error:
+            raise click.UsageError("You have no home folder; name a file with --known-hosts.") from error
         return Visit(
             target,
             credentials=credentials,
             redirects=redirects,
             via=via,
             timeout=self.timeout,
-            known_hosts=KnownHosts(path),
+            known_hosts=known_hosts,
             trust=self.trust,
             verbose=self.verbose,
         )

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -70,8 +71,7 @@ class Call:
             where = f"around {self.name}, {located(middleware)}"
             response = await self._results.to_response(where, result, request)
         except BaseException:
-            for stream in streams:
-                await close(stream)
+            await _close_all(streams)
             raise
         return await _keep_open(response, [stream for stream in streams if stream is not response.body])
 
@@ -98,9 +98,15 @@ async def _keep_open(response: Response, replaced: Sequence[Stream]) -> Response
     """Close the streams that the middleware replaced; not before its own is closed, which may use them."""
     if replaced and isinstance(response, Success | Reply) and not isinstance(response.body, bytes):
         return replace(response, body=_Wrapping(response.body, replaced))
-    for stream in replaced:
-        await close(stream)
+    await _close_all(replaced)
     return response
+
+
+async def _close_all(streams: Sequence[Stream]) -> None:
+    """Close them one after another, each of them even if another one fails."""
+    async with AsyncExitStack() as stack:
+        for stream in reversed(streams):
+            stack.push_async_callback(close, stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +120,4 @@ class _Wrapping:
         return aiter(self.outer)
 
     async def aclose(self) -> None:
-        for stream in (self.outer, *self.inner):
-            await stream.aclose()
+        await _close_all([self.outer, *self.inner])

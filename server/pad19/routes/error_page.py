@@ -15,8 +15,8 @@ from pad19.protocol.request import Request
 from pad19.protocol.response import Reply
 from pad19.protocol.status import Status
 
-from .broken import BrokenModule
 from .frames import Frame, frames_of, summary_of
+from .loading.broken import BrokenModule
 from .naming import plain
 from .output import RUNNING
 from .table import Routes
@@ -32,7 +32,7 @@ def answer(request: Request, error: BaseException, error_id: str) -> Reply:
     """The page of an exception that a route raised; to be the ``on_error`` of `Mounted`."""
     page = Gemtext()
     for number, (relation, inner, frames) in enumerate(_related(error)):
-        _show_error(page, f"{relation}{_text(summary_of(inner))}", level=2 if number else 1)
+        _show_error(page, _text(f"{relation}{summary_of(inner)}"), level=2 if number else 1)
         _show_frames(page, frames)
     _show_request(page, request)
     return _reply(page.text().text(f"The log has it as error {error_id}."))
@@ -42,8 +42,8 @@ def page_of(module: BrokenModule) -> Reply:
     """Why a module cannot be mounted."""
     page = Gemtext()
     for number, (relation, inner, frames) in enumerate(_related(module.error)):
-        summary = f"{relation}{_text(summary_of(inner))}" if number else module.summary
-        _show_error(page, summary, level=2 if number else 1)
+        summary = f"{relation}{summary_of(inner)}" if number else module.summary
+        _show_error(page, _text(summary), level=2 if number else 1)
         if not number:
             page.text(plain(f"This is why {module.mount or module.file} cannot be mounted."))
             if module.hint:

@@ -27,7 +27,7 @@ from .mistakes import parted, unwrapped
 from .paths import by_path
 from .results import Results, ServeFile, page_type
 from .table import TITAN, TITAN_EDIT, Routes, declared
-from .taking import Unhurried
+from .upload_body import Unhurried
 
 LOGGER = logging.getLogger("pad19.routes")
 

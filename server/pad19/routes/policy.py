@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from pad19.protocol.address import group_of
 from pad19.protocol.client import Client
 from pad19.protocol.failure import CertificateNotAuthorised, CertificateRequired
 from pad19.protocol.rate import Rate
-
-from .rate import address_group
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024  # bytes of an upload
@@ -41,19 +40,22 @@ class Policy:
         Raises:
             ValueError: Something is wrong with it; the message begins with its name.
         """
-        # A single text would be a set of letters.
-        fingerprints = None if allow is None else frozenset([allow] if isinstance(allow, str) else allow)
+        try:
+            # A single text would be a set of letters.
+            fingerprints = None if allow is None else frozenset([allow] if isinstance(allow, str) else allow)
+        except TypeError:
+            raise ValueError('allow must be fingerprints, as in allow={"sha256:…"}') from None
         for fingerprint in sorted(map(str, fingerprints or ())):
             if not _FINGERPRINT.fullmatch(fingerprint):
                 raise ValueError(
                     f"allow has {fingerprint[:80]!r}: a fingerprint is sha256: and 64 lower-case hex digits"
                 )
-        if not timeout > 0:
-            raise ValueError("timeout must be more than 0 seconds")
-        if max_size < 1:
-            raise ValueError("max_size must be at least 1 byte")
+        if not isinstance(timeout, int | float) or not timeout > 0:
+            raise ValueError("timeout must be a number of seconds, more than 0")
+        if not isinstance(max_size, int) or max_size < 1:
+            raise ValueError("max_size must be a whole number of bytes, at least 1")
         try:
-            limit = None if rate is None else Rate.parse(rate)
+            limit = None if rate is None else Rate.parse(str(rate))
         except ValueError as error:
             raise ValueError(f"rate {error}") from None
         return cls(certificate or fingerprints is not None, fingerprints, limit, timeout, max_size)
@@ -78,4 +80,4 @@ class Policy:
         # Anybody can make certificates by the thousand, so they tell visitors apart only on a list.
         if self.allow is not None and client.certificate is not None:
             return client.certificate.key_fingerprint
-        return address_group(client.address)
+        return group_of(client.address)

@@ -1,12 +1,11 @@
-"""How often somebody may ask: ``5/1m``, five times in any minute or one after another.
+"""How often somebody may ask for a route: ``5/1m`` is five times at once, and once more each 12 seconds.
 
-One number is kept for each visitor, the time at which all that he asked for would have been spread
-evenly (the generic cell rate algorithm). Each worker counts for itself.
+One number is kept for each visitor, the time at which all that was asked for would have been spread
+evenly (the generic cell rate algorithm). Each worker counts for itself. The limit on connections is
+another one (`pad19.dispatch.limits`): all workers share it, in a table of a fixed size.
 """
 
 import math
-from functools import lru_cache
-from ipaddress import ip_address
 
 from pad19.protocol.failure import SlowDown
 from pad19.protocol.rate import Rate
@@ -38,14 +37,3 @@ class RateLimit:
         self._paces[visitor] = pace + self._interval
         if len(self._paces) > MAX_VISITORS:
             del self._paces[next(iter(self._paces))]
-
-
-@lru_cache(maxsize=4096)
-def address_group(address: str) -> str:
-    """What counts as one visitor: an IPv4 address, or an IPv6 /64, since that is what one customer gets."""
-    if not address:
-        return ""  # a UNIX socket
-    ip = ip_address(address.partition("%")[0])
-    if ip.version == 6:
-        return str(ip.ipv4_mapped) if ip.ipv4_mapped else f"{ip.exploded[:19]}::/64"
-    return str(ip)

@@ -40,15 +40,15 @@ class Results:
         ``route``: what it is called in messages, and where it stands.
 
         Raises:
-            TypeError: It is nothing that a route can return.
+            TypeError: It is nothing that a route can return, or something in it is of a wrong type.
             ValueError: Its type, or the target of a redirect, cannot stand in a header.
             Failure: A stream raises it before its first chunk, or there is no such file.
             Exception: Whatever else a stream raises before its first chunk.
         """
         response = await self._convert(route, result, request)
         try:
-            header(response.status, response.meta)  # what is wrong with it is the route's fault
-        except ValueError:
+            _check_header(route, response)
+        except (TypeError, ValueError):
             await close(response.body)
             raise
         if isinstance(response.body, Streamed):
@@ -88,6 +88,13 @@ async def close(body: bytes | Stream) -> None:
     if not isinstance(body, bytes):
         with trio.CancelScope(shield=True):
             await body.aclose()
+
+
+def _check_header(route: str, response: Response) -> None:
+    if not isinstance(response.meta, str):
+        kind, meta = type(response).__name__, reprlib.repr(response.meta)
+        raise TypeError(f"{route} returned {kind} with {meta} for its header: make it str")
+    header(response.status, response.meta)
 
 
 def _mend(result: object) -> str:

@@ -165,7 +165,7 @@ class Routes:
             raise RouteError(f"{where}: the pattern {error}") from None
         try:
             policy = make()
-        except (AttributeError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise RouteError(f"{where}: {error}") from None
         if reason := misfit(handler, parsed):
             raise RouteError(f"{where} {reason}")
@@ -233,6 +233,8 @@ class Routes:
         def declare(convert: _ConvertT) -> _ConvertT:
             if not callable(convert):
                 raise RouteError(f"converter {kind} must be a function (text)")
+            if runs_on_loop(convert):
+                raise RouteError(f"converter {kind}, {name_of(convert)} must be def: nothing awaits it")
             self._further[kind] = convert
             return convert
 

@@ -45,10 +45,12 @@ def check_seconds(seconds: float | None) -> None:
     """See that something can expire after so many seconds.
 
     Raises:
-        ValueError: It would be at once, or never.
+        ValueError: It would be at once or never, or is no number.
     """
-    if seconds is not None and not 0 < seconds < math.inf:
-        raise ValueError(f"expires_in is {seconds}; a number of seconds above 0 is needed, or None")
+    if seconds is None:
+        return
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"expires_in is {seconds!r}; a number of seconds above 0 is needed, or None")
 
 
 def check_count(by: int) -> None:

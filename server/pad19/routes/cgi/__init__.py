@@ -1,1 +1,1 @@
-"""Programs that answer requests (RFC 3875): how they are found, run, fed and understood."""
+"""Programs that answer requests (RFC 3875), and servers behind SCGI: how they are run, fed and understood."""

@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pad19.protocol.client import Identity
+from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import NotFound
 from pad19.protocol.request import Request
 from pad19.protocol.upload import Upload
@@ -80,7 +80,6 @@ def variables(
 
     ``script_name`` and ``path_info`` together are the request's path. No value holds a NUL.
     """
-    client = request.client
     uri, scheme = request.uri, request.scheme.upper()
     if request.upload is not None and request.upload.edit:
         uri, scheme = f"gemini:{uri.partition(':')[2]}", "GEMINI"
@@ -93,18 +92,12 @@ def variables(
         "PATH_INFO": path_info,
         "QUERY_STRING": request.raw_query or "",
         "REQUEST_METHOD": "GET",
-        "REMOTE_ADDR": client.address,
-        "REMOTE_HOST": client.address,
-        "REMOTE_PORT": str(client.port),
-        "REMOTE_IDENT": "",
         "SERVER_NAME": request.host,
         "HOSTNAME": request.host,
         "SERVER_PORT": str(request.port),
         "SERVER_PROTOCOL": scheme,
         "SERVER_SOFTWARE": _software(),
-        "TLS_VERSION": client.tls_version,
-        "TLS_CIPHER": client.cipher,
-        "TLS_CIPHER_STRENGTH": "128" if "AES_128" in client.cipher or "AES128" in client.cipher else "256",
+        **_of_client(request.client),
     }
     if path_info:
         found["PATH_TRANSLATED"] = f"{gateway.document_root}{path_info}"
@@ -116,10 +109,22 @@ def variables(
         found["GEMINI_SCRIPT_FILENAME"] = found["SCRIPT_PATH"] = script
     if request.upload is not None:
         found |= _of_upload(request.upload)
-    if client.certificate:
-        found |= _of_certificate(client.certificate, gateway.client_hash, now)
+    if request.client.certificate:
+        found |= _of_certificate(request.client.certificate, gateway.client_hash, now)
     # A query may hold %00. What is behind a NUL would be lost, or become a variable of its own.
     return {name: value.replace("\0", "\N{REPLACEMENT CHARACTER}") for name, value in found.items()}
+
+
+def _of_client(client: Client) -> dict[str, str]:
+    return {
+        "REMOTE_ADDR": client.address,
+        "REMOTE_HOST": client.address,
+        "REMOTE_PORT": str(client.port),
+        "REMOTE_IDENT": "",
+        "TLS_VERSION": client.tls_version,
+        "TLS_CIPHER": client.cipher,
+        "TLS_CIPHER_STRENGTH": "128" if "AES_128" in client.cipher or "AES128" in client.cipher else "256",
+    }
 
 
 def _of_upload(upload: Upload) -> dict[str, str]:

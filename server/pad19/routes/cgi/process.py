@@ -21,6 +21,7 @@ from typing import cast
 import trio
 
 from pad19.protocol.failure import CGIError, ServerUnavailable
+from pad19.routes.naming import plain
 
 from .output import GatewayFailure, TookTooLong
 
@@ -234,7 +235,7 @@ class Program:
 
     def _log(self, line: bytes) -> None:
         text = line[:MAX_LINE].decode("utf-8", "backslashreplace").rstrip("\r")
-        LOGGER.warning("%s: %s", self.name, _shown(text))
+        LOGGER.warning("%s: %s", self.name, plain(text))
 
 
 async def _open(path: str, variables: Mapping[str, str], limits: Limits, stdin: int) -> trio.Process:
@@ -283,8 +284,3 @@ def _failure(returncode: int) -> GatewayFailure | None:
     except ValueError:  # a real-time signal
         name = f"signal {-returncode}"
     return GatewayFailure(f"it was killed by {name}")
-
-
-def _shown(text: str) -> str:
-    """The text without what would forge a line of the log or act on a terminal."""
-    return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in text)

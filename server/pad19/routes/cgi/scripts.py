@@ -9,7 +9,9 @@ from pathlib import Path
 
 LOGGER = logging.getLogger("pad19.cgi")
 
-INDEX = ("index.gmi", "index.cgi", "index.py", "index.sh")  # the first one is GmCapsule's
+# What answers for a folder, the first that is there; the name in front is GmCapsule's.
+INDEX = ("index.gmi", "index.cgi", "index.py", "index.sh")
+# What a URI may leave out, so that it outlives the script's language.
 SUFFIXES = (".cgi", ".py", ".sh", ".pl")
 # Where a path leads to nothing that may be run.
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
@@ -25,18 +27,10 @@ class Script:
 
 
 class Scripts:
-    """The scripts below ``root``.
+    """The scripts below ``root``."""
 
-    ``index``: the names that answer for a folder, in this order. ``suffixes``: what a URI may leave
-    out, so that it outlives the script's language.
-    """
-
-    def __init__(
-        self, root: Path, *, index: tuple[str, ...] = INDEX, suffixes: tuple[str, ...] = SUFFIXES
-    ) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = os.path.abspath(root)
-        self._index = index
-        self._suffixes = suffixes
         self._told: set[str] = set()
 
     def find(self, segments: tuple[str, ...]) -> Script | None:
@@ -58,7 +52,7 @@ class Scripts:
             path = f"{folder}/{name}"
             status = _status(path)
             if status is None:
-                path, status = self._complete(path)
+                path, status = _complete(path)
             if status is None:
                 break
             if not stat.S_ISDIR(status.st_mode):
@@ -69,15 +63,8 @@ class Scripts:
         itself = not segments[depth]
         return self._find_index(folder, depth) if depth or itself else None
 
-    def _complete(self, path: str) -> tuple[str, os.stat_result | None]:
-        for suffix in self._suffixes:
-            status = _status(path + suffix)
-            if status and stat.S_ISREG(status.st_mode):
-                return path + suffix, status
-        return path, None
-
     def _find_index(self, folder: str, depth: int) -> Script | None:
-        for name in self._index:
+        for name in INDEX:
             path = f"{folder}/{name}"
             status = _status(path)
             if status and self._may_run(path, status):
@@ -113,3 +100,11 @@ def _status(path: str) -> os.stat_result | None:
         if error.errno in _ABSENT:
             return None
         raise
+
+
+def _complete(path: str) -> tuple[str, os.stat_result | None]:
+    for suffix in SUFFIXES:
+        status = _status(path + suffix)
+        if status and stat.S_ISREG(status.st_mode):
+            return path + suffix, status
+    return path, None

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Self
 
 from pad19.protocol.uri import percent_encode
+from pad19.routes.interface import Lifespan, RouteError
+from pad19.routes.naming import package_of
+from pad19.routes.paths import by_path
+from pad19.routes.table import Routes, declared
 
-from . import slow_import
 from .broken import BrokenModule
 from .finder import INIT, Finder
-from .interface import Lifespan, RouteError
-from .naming import package_of
-from .paths import by_path
-from .table import Routes, declared
+from .slow_import import log_slow_imports
 
 ENTRY_POINTS = "pad19.routes"  # the group where packages name their routes
 INDEX = "index"
@@ -97,7 +97,7 @@ def load(
         parts.append(_Part(prefix, partial(_mounted, target), mount=f'capsule.mount "{prefix}" = "{target}"'))
     modules: list[_Module] = []
     broken: list[BrokenModule] = []
-    with slow_import.told_of(__file__):
+    with log_slow_imports(__file__):
         for part in parts:
             try:
                 modules.append(_Module.of(part))

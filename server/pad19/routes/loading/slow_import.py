@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .frames import stack_of
-from .naming import plain
+from pad19.routes.frames import stack_of
+from pad19.routes.naming import plain
 
 LOGGER = logging.getLogger("pad19.routes")
 
@@ -18,9 +18,9 @@ PATIENCE = 3.0  # seconds for all that a capsule imports
 
 
 @contextmanager
-def told_of(importer: str, patience: float = PATIENCE) -> Iterator[None]:
+def log_slow_imports(importer: str) -> Iterator[None]:
     """What is done within is imports. ``importer``: the source file of whoever does them."""
-    timer = threading.Timer(patience, _tell, (threading.get_ident(), importer, patience))
+    timer = threading.Timer(PATIENCE, _log, (threading.get_ident(), importer))
     timer.daemon = True
     with suppress(RuntimeError):  # there are no threads to be had
         timer.start()
@@ -30,12 +30,12 @@ def told_of(importer: str, patience: float = PATIENCE) -> Iterator[None]:
         timer.cancel()
 
 
-def _tell(thread: int, importer: str, patience: float) -> None:
+def _log(thread: int, importer: str) -> None:
     frames = stack_of(sys._current_frames()[thread], until=importer)
     modules = [frame.file for frame in frames if frame.function == "<module>"]
     own = [frame for frame in frames if frame.is_own]
     if modules:  # else it is just between two of them
         place = plain(str((own or frames)[0]))
         LOGGER.warning(
-            "%s is still being imported after %g seconds, now at %s", plain(modules[-1]), patience, place
+            "%s is still being imported after %g seconds, now at %s", plain(modules[-1]), PATIENCE, place
         )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pad19.routes.broken import BrokenModule
 from pad19.routes.frames import Frame
-from pad19.routes.loader import Loaded, LoadError, load
+from pad19.routes.loading.broken import BrokenModule
+from pad19.routes.loading.loader import Loaded, LoadError, load
 from pad19.routes.table import Routes
 from pad19.testing import Client
 

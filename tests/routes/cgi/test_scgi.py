@@ -23,7 +23,7 @@ from pad19.protocol.request import parse_request
 from pad19.protocol.response import BrokenBody, Reply, Response, Stream
 from pad19.protocol.status import Status
 from pad19.routes.cgi.environment import Gateway
-from pad19.routes.scgi import SCGI, Backend, encode
+from pad19.routes.cgi.scgi import SCGI, Backend, encode
 from support.server import Server, ask, listening
 
 TIMEOUT = 20.0

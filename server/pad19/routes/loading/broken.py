@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pad19
-
-from .frames import Frame, format_whole, frames_of, summary_of
-from .interface import RouteError
-from .naming import is_private, plain
-from .table import Routes
+from pad19.routes.frames import Frame, format_whole, frames_of, summary_of
+from pad19.routes.interface import RouteError
+from pad19.routes.naming import is_private, plain
+from pad19.routes.table import Routes
 
 MAX_PART = 500  # characters of a message
 

@@ -13,8 +13,8 @@ import trio
 from pad19.protocol.request import Request
 from pad19.protocol.response import Response
 
-from .cgi.environment import Gateway, Mount, join, variables
-from .cgi.output import GatewayFailure, TookTooLong, respond
+from .environment import Gateway, Mount, join, variables
+from .output import GatewayFailure, TookTooLong, respond
 
 CHUNK = 64 * 1024  # bytes
 TIMEOUT = 30.0  # seconds
@@ -62,7 +62,7 @@ def encode(variables: Mapping[str, str]) -> bytes:
 
 
 class _Connection:
-    """One request to the backend: a source of output (see `cgi.output`), connected by its first reader."""
+    """One request to the backend: a source of output (see `output`), connected by its first reader."""
 
     def __init__(self, backend: Backend, message: bytes, timeout: float) -> None:
         self.name = f"unix:{backend}" if isinstance(backend, Path) else f"{backend[0]}:{backend[1]}"
