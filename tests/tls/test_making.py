@@ -363,8 +363,8 @@ def test_renewal_keeps_key_and_names(tmp_path: Path) -> None:
     assert load(after.certificate_path, after.key_path, now=later).certificate == after.certificate
 
 
-def issued(folder: Path, issuer: str, *hosts: x509.GeneralName) -> None:
-    """A certificate by other hands, with a key of theirs."""
+def issued(folder: Path, issuer: str, *hosts: x509.GeneralName, signer: bytes | None = None) -> None:
+    """A certificate by other hands, with a key of theirs. ``signer``: what it calls the key that signed it."""
     key = ec.generate_private_key(ec.SECP384R1())
     certificate = (
         x509.CertificateBuilder()
@@ -375,6 +375,7 @@ def issued(folder: Path, issuer: str, *hosts: x509.GeneralName) -> None:
         .not_valid_before(NOW - timedelta(days=1))
         .not_valid_after(NOW + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier(signer, None, None), critical=False)
         .sign(key, SHA256())
     )
     certificate_path, key_path = files(HOST, folder)
@@ -391,8 +392,11 @@ def test_renewal_of_a_certificate_by_another_program(tmp_path: Path) -> None:
     assert after.warnings == ()
 
 
-def test_renewal_refuses_what_an_authority_issued_unless_forced(tmp_path: Path) -> None:
-    issued(tmp_path, "an authority", x509.DNSName(HOST))
+@pytest.mark.parametrize(("authority", "signer"), [("an authority", None), ("me", b"the authority's key")])
+def test_renewal_refuses_what_an_authority_issued_unless_forced(
+    tmp_path: Path, authority: str, signer: bytes | None
+) -> None:
+    issued(tmp_path, authority, x509.DNSName(HOST), signer=signer)
     certificate_path, key_path = files(HOST, tmp_path)
     before = load(certificate_path, key_path, now=NOW)
     with pytest.raises(CertificateError, match=r"crt was issued by a certificate authority; renew it there"):

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pad19.protocol.client import Identity
 from pad19.protocol.uri import InvalidURI, normalize_host, wildcard_of
 
-from .identity import MIN_RSA, identify
+from .identity import MIN_RSA, identify, is_self_signed
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -73,7 +73,7 @@ class Credentials:
     @property
     def self_signed(self) -> bool:
         """Whether nobody but the key's owner stands behind the certificate."""
-        return self.identity.subject == self.identity.issuer
+        return is_self_signed(self.certificate)
 
     @property
     def key_type(self) -> str:

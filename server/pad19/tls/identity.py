@@ -37,6 +37,12 @@ _SHORT_NAMES = {  # in addition to those of RFC 4514, as OpenSSL writes them
     "2.5.4.12": "title",
     "2.5.4.42": "GN",
 }
+_SIGNERS = {  # how an algorithm of signatures begins: the kind of key that makes them
+    "1.2.840.113549.1.1.": rsa.RSAPublicKey,
+    "1.2.840.10045.4.": ec.EllipticCurvePublicKey,
+    "1.3.101.112.": ed25519.Ed25519PublicKey,
+    "1.3.101.113.": ed448.Ed448PublicKey,
+}
 _CONTROL = re.compile(f"[{CONTROLS}{SEPARATORS}]")
 
 # cryptography's warnings are about a stranger's certificate, not about this program. Once and for all, since
@@ -106,7 +112,7 @@ def _examine(certificate: x509.Certificate, der: bytes) -> Identity:
     key = attempt("public key cannot be used", lambda: _public_key(certificate), der)
     if defect := attempt("public key cannot be used", lambda: _weakness(certificate), None):
         defects.append(defect)
-    if not defects and subject == issuer and (defect := _signature_defect(certificate)):
+    if not defects and is_self_signed(certificate) and (defect := _signature_defect(certificate)):
         defects.append(defect)
     return Identity(
         fingerprint=_sha256(der),
@@ -156,6 +162,39 @@ def _weakness(certificate: x509.Certificate) -> str | None:
     if key.key_size < least:
         return f"this certificate's {kind} key is too weak: {key.key_size} bits, where {least} are the least"
     return None
+
+
+def is_self_signed(certificate: x509.Certificate) -> bool:
+    """Whether a certificate of which nothing is broken says so, by the rules of OpenSSL.
+
+    An authority may have its own name put into what it issues. Then it is another key that has signed.
+    """
+    return (
+        certificate.subject == certificate.issuer
+        and _names_own_key(certificate)
+        and not _is_signed_by_another_kind(certificate)
+    )
+
+
+def _names_own_key(certificate: x509.Certificate) -> bool:
+    """Whether it names no key but its own as the one that has signed it (RFC 5280, section 4.2.1.1)."""
+    try:
+        signer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except Exception:  # there is none, or the extensions are malformed
+        return True
+    if signer.key_identifier is None:
+        return signer.authority_cert_serial_number in {None, certificate.serial_number}
+    try:
+        own = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return False
+    return own.digest == signer.key_identifier
+
+
+def _is_signed_by_another_kind(certificate: x509.Certificate) -> bool:
+    algorithm = f"{certificate.signature_algorithm_oid.dotted_string}."
+    kinds = (kind for prefix, kind in _SIGNERS.items() if algorithm.startswith(prefix))
+    return not all(isinstance(certificate.public_key(), kind) for kind in kinds)
 
 
 def _signature_defect(certificate: x509.Certificate) -> str | None:
