@@ -169,6 +169,12 @@ DSA = dsa.generate_private_key(2048)
 EXCHANGE = x25519.X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n"
 
+# The kind of a key: rsaEncryption without parameters, and RSASSA-PSS with the usual ones.
+ANY_RSA, PSS_ONLY = (bytes.fromhex(f"2a864886f70d0101{last}") for last in ("010500", "0a3000"))
+PSS = x509.load_der_x509_certificate(
+    issue(RSA, issuer="an authority").public_bytes(Encoding.DER).replace(ANY_RSA, PSS_ONLY)
+)
+
 REFUSED: list[
     tuple[str, bytes | None, bytes | None, str, str]
 ] = [  # ..., the file at fault, what and the mend
@@ -215,6 +221,14 @@ REFUSED: list[
     ("Ed448", pem(issue(ED448)), key_pem(ED448), "key", "neither an RSA, ECDSA nor Ed25519 key; move"),
     ("DSA", GOOD, key_pem(DSA), "key", "neither an RSA, ECDSA nor Ed25519 key; move"),
     ("exchange key", GOOD, EXCHANGE, "key", "neither an RSA, ECDSA nor Ed25519 key; move"),
+    ("PSS", pem(PSS), key_pem(RSA), "crt", "RSA key that signs with PSS alone, .*; get one for an ECDSA key"),
+    (
+        "weak authority",
+        GOOD + pem(issue(RSA_1024)),
+        KEY,
+        "crt",
+        r"no client can connect with it \(ca key too small\); move both files",
+    ),
     ("broken names", pem(issue(extension=BROKEN_NAMES)), KEY, "crt", "malformed extensions; move both files"),
 ]
 
@@ -271,6 +285,13 @@ def test_a_usual_folder_is_not_named(tmp_path: Path) -> None:
         *pair(tmp_path, pem(issue()), KEY), host=HOST, usual=True, now=NOW + timedelta(days=2)
     ).warnings
     assert warning.endswith(f"`pad19 cert renew {HOST}`")
+
+
+def test_what_no_client_can_connect_with_may_still_be_a_visitors(tmp_path: Path) -> None:
+    paths = pair(tmp_path, GOOD + pem(issue(RSA_1024)), KEY)
+    assert load(*paths).chain
+    with pytest.raises(CertificateError, match="get a new pair where it came from"):
+        load(*paths, host=HOST, elsewhere=True)
 
 
 def test_certificate_with_a_wrong_signature(tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ def test_renewal_keeps_key_and_names(tmp_path: Path) -> None:
 
 
 def issued(folder: Path, issuer: str, *hosts: x509.GeneralName, signer: bytes | None = None) -> None:
-    """A certificate by other hands, with a key of theirs. ``signer``: what it calls the key that signed it."""
+    """A certificate by other hands, with a key of theirs. ``signer``: the key that it says has signed it."""
     key = ec.generate_private_key(ec.SECP384R1())
     certificate = (
         x509.CertificateBuilder()

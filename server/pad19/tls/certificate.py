@@ -19,11 +19,13 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from pad19.protocol.client import Identity
 from pad19.protocol.uri import InvalidURI, normalize_host, wildcard_of
 
 from .identity import MIN_RSA, identify, is_self_signed
+from .rehearsal import objection
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -124,7 +126,8 @@ def load(
     messages need not name that. ``now`` (aware) is for the dates, which lead to warnings only.
 
     Raises:
-        CertificateError: A file is missing, unreadable, not PEM or weak, or the two do not match.
+        CertificateError: A file is missing, unreadable, not PEM or weak, the two do not match, or no client
+            could connect to ``host`` with them.
     """
     ours = None if elsewhere else host
     mend = RESTART if ours else _REPLACE
@@ -134,6 +137,11 @@ def load(
     identity = identify(leaf)
     if identity.defect:
         raise CertificateError(f"{certificate_path} cannot be served: {identity.defect}; {mend}")
+    if leaf.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
+        raise CertificateError(
+            f"{certificate_path} is for an RSA key that signs with PSS alone, which cannot be used here; "
+            "get one for an ECDSA key, or for an ordinary RSA key"
+        )
     private_key = read_key(key_path, mend)
     public_key = private_key.public_key()
     if leaf.public_key() != public_key:
@@ -154,6 +162,10 @@ def load(
         hosts=_hosts(leaf, certificate_path, mend),
         identity=identity,
     )
+    if host is not None and (reason := objection(credentials)):
+        raise CertificateError(
+            f"{certificate_path} cannot be served: no client can connect with it ({reason}); {mend}"
+        )
     renewal = "where it came from"
     if ours and credentials.self_signed:
         renewal = f"with `{command('renew', ours, folder)}`"

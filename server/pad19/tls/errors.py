@@ -18,7 +18,7 @@ class CutOff(trio.BrokenResourceError):
     """The connection broke when a part of what was to be sent was out already."""
 
 
-def reason(error: SSL.Error) -> str:
+def reason(error: SSL.Error | crypto.Error) -> str:
     """``[('SSL routines', '', 'no shared cipher')]`` -> ``no shared cipher``."""
     if error.args and isinstance(error.args[0], list) and error.args[0]:
         return str(error.args[0][-1][-1])
