@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -54,6 +55,36 @@ def test_asking_for_help_loads_no_room() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "set()\n"
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_python_m() -> None:
+    done = subprocess.run([sys.executable, "-m", "pad19", "-h"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: pad19 [OPTIONS] COMMAND ")
+
+
+@pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-m", "pad19"]], ids=["-c", "-m"])
+def test_a_locale_that_is_not_utf_8(command: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*command, "cert", "new", "--client", "Ada", "--out", "caf\xe9"],
+        env={**os.environ, **ASCII},
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stderr == b""
+    assert "caf\xe9.crt, caf\xe9.key" in done.stdout.decode()
+    assert {path.name for path in tmp_path.iterdir()} == {"caf\xe9.crt", "caf\xe9.key"}
+
+
+def test_a_python_that_takes_no_notice_of_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would begin anew again and again."""
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    with pytest.raises(SystemExit, match=r"^Error: names of files are iso8859-1 here, not UTF-8: start Py"):
+        main()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")

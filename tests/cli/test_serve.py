@@ -395,3 +395,14 @@ def test_many_signals_are_no_more_than_two(tmp_path: Path, content: Path) -> Non
             server.signal(signal.SIGINT)  # somebody who leans on Ctrl-C; `serving` looks for tracebacks
         # At the very end Python has no handlers any more.
         assert server.wait() in {0, -signal.SIGINT}
+
+
+def test_names_of_pages_in_a_locale_that_is_not_utf_8(content: Path, tmp_path: Path) -> None:
+    (content / "café.gmi").write_text("# Café\n")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    arguments = (content, "--certs", "certs", "--listen", "127.0.0.1:0")
+    with serving(*arguments, home=tmp_path, environment=ascii_only) as server:
+        page = fetch(server.address, gemini(server.address, "/caf%C3%A9.gmi"))
+        assert page.received == "20 text/gemini\r\n# Café\n".encode()
+        unknown = fetch(server.address, gemini(server.address, "/%E6%97%A5.gmi"))
+        assert unknown.received.startswith(b"51 ")

@@ -4,6 +4,7 @@ import errno
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -28,9 +29,11 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class _Commands(click.Group):
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *others: Any, **extra: Any) -> Any:
+        if args is None:  # this process is the command
+            _name_files_in_utf8()
         try:
-            return super().main(*args, **extra)
+            return super().main(args, *others, **extra)
         except OSError as error:
             if error.errno not in _NO_ROOM or error.filename is not None:
                 raise
@@ -66,6 +69,17 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _name_files_in_utf8() -> None:
+    """Begin anew where the locale has another encoding, as ISO-8859-1: requests and pad19.toml are UTF-8."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return
+    if os.environ.get("PYTHONUTF8") == "1":  # of which this Python was told to take no notice
+        sys.exit(f"Error: names of files are {encoding} here, not UTF-8: start Python with -X utf8")
+    os.environ["PYTHONUTF8"] = "1"  # also for workers
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
 
 
 def _version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:

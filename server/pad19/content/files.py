@@ -73,6 +73,8 @@ def absences(path: str) -> Iterator[None]:
             raise Absent(error.strerror) from None
         error.filename = path  # rather than a part of it, or a number below /proc
         raise
+    except UnicodeEncodeError as error:  # no file can be called like that in this locale
+        raise Absent(error.reason) from None
 
 
 def open_beneath(root: str, relative: str, opens: Callable[[int], bool] = stat.S_ISREG) -> Opened:
