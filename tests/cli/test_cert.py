@@ -158,6 +158,7 @@ FAILS = [  # arguments, exit status, what it says
     (["new", "--client", "a" * 65], 2, "1 to 64 bytes"),
     (["new", "--client", "a\nb"], 2, "1 to 64 bytes"),
     (["renew"], 2, "Missing argument"),
+    (["renew", "c/gone.crt"], 1, "Error: c/gone.crt is missing; name the file that has it"),
     (
         ["renew", "a.example", "--certs", "c"],
         1,
@@ -224,6 +225,31 @@ def test_renew_keeps_the_key() -> None:
     assert result.output.endswith(
         "A server that is running notices by itself; where server.watch is false, send it SIGHUP.\n"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["eve", "--certs", "c"], ["c/eve.crt"], ["./c/eve.crt"]], ids=lambda value: value[0]
+)
+def test_renew_a_visitors(arguments: list[str]) -> None:
+    before = lines(run("new", "--client", "Eve", "--out", "c/eve", "--years", "1").output)
+    result = run("renew", *arguments)
+    after = lines(result.output)
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{arguments[0]}\n")
+    assert after["public key"] == before["public key"]
+    assert "names" not in after
+    assert "warning" not in after
+    assert "\nThe key is the same: a list of visitors that has the public key's fingerprint " in result.output
+    assert "A server that is running" not in result.output
+    assert run("show", "--certs", "c").output == run("show", "c/eve.crt").output
+
+
+def test_renew_a_host_and_a_file() -> None:
+    run("new", "a.example", "b.example", "--certs", "c")
+    result = run("renew", "a.example", "c/b.example.crt", "--certs", "c")
+    assert result.exit_code == 0
+    assert result.output.count("The key is the same: ") == 1
+    assert lines(result.output)["names"] == "b.example"
 
 
 def test_nothing_is_promised_when_nothing_was_renewed() -> None:

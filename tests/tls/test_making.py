@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pad19.tls import making
-from pad19.tls.certificate import CertificateError, PrivateKey, load
+from pad19.tls.certificate import CertificateError, Credentials, PrivateKey, load
 from pad19.tls.certificate_folder import files
-from pad19.tls.making import FOREVER, load_or_make, make, make_client, renew
+from pad19.tls.making import FOREVER, load_or_make, make, make_client, renew, renew_pair
 from support.users import unprivileged
 
 NOW = datetime(2024, 2, 29, 12, 30, 15, 999, tzinfo=UTC)
@@ -408,6 +408,43 @@ def test_renewal_refuses_what_an_authority_issued_unless_forced(
     assert after.key_fingerprint == before.key_fingerprint
 
 
+def purposes(credentials: Credentials) -> list[x509.ObjectIdentifier]:
+    return [*credentials.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value]
+
+
+@pytest.mark.parametrize("way", ["host", "pair"])
+def test_renewal_of_a_visitors(tmp_path: Path, way: str) -> None:
+    paths = tmp_path / "ada.crt", tmp_path / "ada.key"
+    before = make_client("Ada", *paths, years=1, now=NOW)
+    after = renew("ada", tmp_path, now=NOW) if way == "host" else renew_pair(*paths, now=NOW)
+    assert after.not_after > before.not_after
+    assert after.key_fingerprint == before.key_fingerprint
+    assert after.identity.subject == before.identity.subject
+    assert purposes(after) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert after.hosts == after.warnings == ()
+
+
+def test_renewal_of_a_hosts_pair_adds_nothing(tmp_path: Path) -> None:
+    issued(tmp_path, "me", x509.RFC822Name("ada@example.org"), x509.DNSName("other.example"))
+    after = renew_pair(*files(HOST, tmp_path), now=NOW)
+    names = after.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [name.value for name in names] == ["ada@example.org", "other.example"]
+    with pytest.raises(x509.ExtensionNotFound):  # for any purpose, as before
+        purposes(after)
+    assert purposes(make("a.example", tmp_path)) == [ExtendedKeyUsageOID.SERVER_AUTH]
+
+
+def test_renewal_follows_links(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    before = make(HOST, real, now=NOW)
+    for path in files(HOST, real):
+        (tmp_path / path.name).symlink_to(path.relative_to(tmp_path))
+    after = renew(HOST, tmp_path, now=NOW)
+    assert after.certificate_path.is_symlink()
+    assert load(*files(HOST, real)).certificate == after.certificate != before.certificate
+    assert sorted(real.iterdir()) == sorted(files(HOST, real))
+
+
 def test_renewal_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(CertificateError, match=rf"{HOST}\.crt is missing; make a pair"):
         renew(HOST, tmp_path)
@@ -419,8 +456,7 @@ def test_client_certificate(tmp_path: Path) -> None:
     assert credentials.identity.common_name == "Ada Lövelace"
     assert credentials.hosts == ()
     assert credentials.warnings == ()
-    usage = credentials.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert purposes(credentials) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert mode(key_path) == 0o600
     with pytest.raises(CertificateError, match=r"ada\.crt exists already; choose another name with `--out`"):
         make_client("Grace", certificate_path, key_path)

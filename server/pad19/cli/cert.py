@@ -103,29 +103,49 @@ def new(hosts: tuple[str, ...], certs: Path | None, years: int, client: str | No
 
 
 @cert.command()
-@click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+@click.argument("names", nargs=-1, required=True, metavar="HOST|FILE...")
 @_certs
 @_years
 @click.option("--force", is_flag=True, help="Put a self-signed one in the place of one from an authority.")
-def renew(hosts: tuple[str, ...], certs: Path | None, years: int, force: bool) -> None:
+def renew(names: tuple[str, ...], certs: Path | None, years: int, force: bool) -> None:
     """Give certificates new dates. The key stays.
 
     Clients that remember the key notice nothing. Those that remember the certificate will ask their
-    users whether to trust the new one.
+    users whether to trust the new one. A FILE may have anybody's certificate, also one of a visitor; the key
+    is beside it, in a file that ends in .key.
     """
     from pad19.tls.making import renew as renew_one
+    from pad19.tls.making import renew_pair
 
-    folder, usual = _folder(certs), certs is None
-    _for_each(
-        hosts,
-        lambda host: _describe(host, renew_one(host, folder, years=years, force=force, usual=usual)),
-        "The key is the same: clients that remember the key notice nothing, and those that remember\n"
-        "the certificate will ask their users whether to trust the new one.\n"
-        "A server that is running notices by itself; where server.watch is false, send it SIGHUP.",
-    )
+    folder = _folder(certs) if not all(map(_is_file, names)) else Path()
+    notes: dict[str, None] = {}
+
+    def describe(name: str) -> str:
+        if _is_file(name):
+            path = Path(name)
+            renewed = renew_pair(path, path.with_suffix(".key"), years=years, force=force)
+        else:
+            renewed = renew_one(name, folder, years=years, force=force, usual=certs is None)
+        notes[_VISITORS_RENEWED if renewed.is_visitors else _HOSTS_RENEWED] = None
+        return _describe(name, renewed)
+
+    try:
+        _for_each(names, describe)
+    finally:
+        for note in notes:
+            click.echo(note)
 
 
-def _for_each(hosts: Iterable[str], describe: Callable[[str], str], afterwards: str = "") -> None:
+_HOSTS_RENEWED = """\
+The key is the same: clients that remember the key notice nothing, and those that remember
+the certificate will ask their users whether to trust the new one.
+A server that is running notices by itself; where server.watch is false, send it SIGHUP."""
+_VISITORS_RENEWED = """\
+The key is the same: a list of visitors that has the public key's fingerprint knows the new certificate,
+and one that has the certificate's needs the new one."""
+
+
+def _for_each(hosts: Iterable[str], describe: Callable[[str], str]) -> None:
     """Show what became of each host; one that failed does not stop the others, but the exit status is 1."""
     outcomes: list[bool] = []
     for host in hosts:
@@ -136,8 +156,6 @@ def _for_each(hosts: Iterable[str], describe: Callable[[str], str], afterwards: 
         except click.ClickException as error:
             error.show()
             outcomes.append(False)
-    if afterwards and any(outcomes):
-        click.echo(afterwards)
     if not all(outcomes):
         raise click.exceptions.Exit(1)
 

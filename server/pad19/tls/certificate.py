@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509.oid import PublicKeyAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 
 from pad19.protocol.client import Identity
 from pad19.protocol.uri import InvalidURI, normalize_host, wildcard_of
@@ -76,6 +76,11 @@ class Credentials:
     def self_signed(self) -> bool:
         """Whether nobody but the key's owner stands behind the certificate."""
         return is_self_signed(self.certificate)
+
+    @property
+    def is_visitors(self) -> bool:
+        """Whether its purposes say that clients show it, and no server."""
+        return is_visitors(self.certificate)
 
     @property
     def key_type(self) -> str:
@@ -274,6 +279,15 @@ def alternative_names(certificate: x509.Certificate) -> tuple[str, ...] | None:
         *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
         *(f"[{address}]" if isinstance(address, IPv6Address) else str(address) for address in addresses),
     )
+
+
+def is_visitors(certificate: x509.Certificate) -> bool:
+    """Whether a certificate with extensions that can be read is for clients, and not for servers as well."""
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes and ExtendedKeyUsageOID.SERVER_AUTH not in purposes
 
 
 def _hosts(certificate: x509.Certificate, path: Path, mend: str) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from .certificate import CertificateError, normalize, unreadable
+from .certificate import CertificateError, is_visitors, normalize, unreadable
 
 
 def files(host: str, folder: Path) -> tuple[Path, Path]:
@@ -69,10 +68,8 @@ def _is_visitors(path: Path) -> bool:
     try:
         if files(_host_of(path.stem), path.parent)[0] != path:
             return True
-        leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
-        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return is_visitors(x509.load_pem_x509_certificates(path.read_bytes())[0])
     except CertificateError:
         return True
     except Exception:  # cryptography has several; what ails it is told when it is loaded
         return False
-    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes and ExtendedKeyUsageOID.SERVER_AUTH not in purposes

@@ -79,7 +79,7 @@ def make_client(
     """
 
     def build(key: PrivateKey) -> x509.Certificate:
-        return _sign(_name(name), [], ExtendedKeyUsageOID.CLIENT_AUTH, key, years, now)
+        return _sign(_name(name), [], _CLIENT, key, years, now)
 
     if not _make_pair(certificate_path, key_path, build):
         raise CertificateError(f"{certificate_path} exists already; choose another name with `--out`")
@@ -95,28 +95,53 @@ def renew(
     usual: bool = False,
     now: datetime | None = None,
 ) -> Credentials:
-    """Give a self-signed certificate new dates. Key and names stay; ``host`` is added if it is missing.
+    """Give a self-signed certificate new dates. Key, names and purposes stay.
 
-    ``usual``: as in `load`.
+    ``host`` is added if it is missing, unless the certificate is a visitor's. ``usual``: as in `load`.
 
     Raises:
         CertificateError: It is not self-signed (without ``force``), or one of the files is of no use.
     """
     certificate_path, key_path = files(host, folder)
     current = load(certificate_path, key_path, host=host, usual=usual, now=now)
+    if current.is_visitors:
+        return renew_pair(certificate_path, key_path, years=years, force=force, now=now)
+    missing = [] if current.covers(normalize(host)) else [_general_name(normalize(host))]
+    _renew(current, missing, years, force, now)
+    return load(certificate_path, key_path, host=host, usual=usual, now=now)
+
+
+def renew_pair(
+    certificate_path: Path,
+    key_path: Path,
+    *,
+    years: int = YEARS,
+    force: bool = False,
+    now: datetime | None = None,
+) -> Credentials:
+    """As `renew`, for anybody's pair, of which nothing but the dates is changed."""
+    _renew(load(certificate_path, key_path, now=now), [], years, force, now)
+    return load(certificate_path, key_path, now=now)
+
+
+def _renew(
+    current: Credentials, more: list[x509.GeneralName], years: int, force: bool, now: datetime | None
+) -> None:
+    path = current.certificate_path
     if not current.self_signed and not force:
         raise CertificateError(
-            f"{certificate_path} was issued by a certificate authority; renew it there, "
+            f"{path} was issued by a certificate authority; renew it there, "
             "or give `--force` for a self-signed one in its place"
         )
-    names = [_general_name(name) for name in current.hosts]
-    if not current.covers(normalize(host)):
-        names.append(_general_name(normalize(host)))
-    certificate = _sign(
-        current.certificate.subject, names, ExtendedKeyUsageOID.SERVER_AUTH, current.private_key, years, now
-    )
-    _write(certificate_path, certificate.public_bytes(Encoding.PEM), 0o644, replace=True)
-    return load(certificate_path, key_path, host=host, usual=usual, now=now)
+    subject, extensions = current.certificate.subject, current.certificate.extensions
+    names, purposes = more, None
+    with suppress(x509.ExtensionNotFound):
+        names = [*extensions.get_extension_for_class(x509.SubjectAlternativeName).value, *more]
+    with suppress(x509.ExtensionNotFound):
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    certificate = _sign(subject, names, purposes, current.private_key, years, now)
+    # What a link leads to is renewed: the link is there for a reason.
+    _write(Path(os.path.realpath(path)), certificate.public_bytes(Encoding.PEM), 0o644, replace=True)
 
 
 def _make(host: str, folder: Path, years: int, now: datetime | None) -> bool:
@@ -125,7 +150,7 @@ def _make(host: str, folder: Path, years: int, now: datetime | None) -> bool:
 
     def build(key: PrivateKey) -> x509.Certificate:
         subject = _name(name.strip("[]")[:MAX_COMMON_NAME])
-        return _sign(subject, [_general_name(name)], ExtendedKeyUsageOID.SERVER_AUTH, key, years, now)
+        return _sign(subject, [_general_name(name)], _SERVER, key, years, now)
 
     return _make_pair(*files(host, folder), build)
 
@@ -163,7 +188,7 @@ def _general_name(host: str) -> x509.GeneralName:
 def _sign(
     subject: x509.Name,
     names: list[x509.GeneralName],
-    purpose: x509.ObjectIdentifier,
+    purposes: x509.ExtendedKeyUsage | None,
     key: PrivateKey,
     years: int,
     now: datetime | None,
@@ -186,14 +211,17 @@ def _sign(
         .not_valid_after(not_after.replace(microsecond=0))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_SIGNING, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
+    if purposes:
+        builder = builder.add_extension(purposes, critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else SHA256())
 
 
+_SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+_CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 _SIGNING = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
