@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +137,26 @@ def test_resumption(version: ssl.TLSVersion, server: Serving, tmp_path: Path) ->
             session = stream.session
     records = [record for record in server.records_until(uri, count=2) if record["request"] == uri]
     assert [record["fingerprint"] for record in records] == [identity.fingerprint] * 2
+
+
+DELAYED = 0.04  # seconds that Linux puts an acknowledgement off, if it does
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_resumption_with_nagles_algorithm(version: ssl.TLSVersion, server: Serving) -> None:
+    """Python's sockets have it on. The shortest of several times, since others may have the processor."""
+    context = stdlib_context(version)
+    request = f"{gemini(server.address)}\r\n".encode()
+    session, times = None, []
+    for _ in range(8):
+        with connect_tls(server.address, context, session=session) as stream:
+            assert stream.session_reused == (session is not None)
+            start = time.perf_counter()
+            stream.sendall(request)
+            assert read_rest(stream).status == 20
+            times.append(time.perf_counter() - start)
+            session = stream.session
+    assert min(times[1:]) < DELAYED / 2
 
 
 OPENSSL = shutil.which("openssl")

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from pad19.tls import socket_stream
 from pad19.tls.errors import CutOff
 from pad19.tls.socket_stream import DRAIN_BYTES, DRAIN_SECONDS, SocketStream
 from support.tls import socket_pair
@@ -87,4 +88,16 @@ async def test_a_closed_socket_is_not_waited_for() -> None:
     for call in (client.receive_some, client.wait_send_all_might_not_block):
         with pytest.raises(trio.ClosedResourceError):
             await call()
+    server.close()
+
+
+def test_there_may_be_no_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        SocketStream(ours).acknowledge()  # a UNIX socket
+    client, server = socket_pair()
+    client.close()
+    client.acknowledge()
+    monkeypatch.setattr(socket_stream, "_TCP_QUICKACK", None)
+    server.acknowledge()
     server.close()

@@ -173,6 +173,8 @@ class Connections:
             if data is None:
                 waited = True
                 self._request_time.begin(stream)
+                if record.tls_version == "TLSv1.2":
+                    await stream.acknowledge()
                 data = await stream.read(LINE)
             while data:
                 request = reader.receive(data)

@@ -155,6 +155,16 @@ class TLSStream(trio.abc.Stream):
             raise HandshakeFailed(reason(error)) from None
         return True
 
+    async def acknowledge(self) -> None:
+        """Let the client know that its part of the handshake is here, if its request is not.
+
+        A session of TLS 1.2 that is resumed begins with a last word of the client, which gets no answer.
+        With Nagle's algorithm on, it holds the request back until TCP acknowledges that.
+        """
+        await self._flush_quietly()  # in a new session the last word is ours, and does it
+        if isinstance(self._transport, SocketStream):
+            self._transport.acknowledge()
+
     # Receiving
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
