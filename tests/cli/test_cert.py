@@ -148,7 +148,7 @@ FAILS = [  # arguments, exit status, what it says
         ([name, "a.example", "--certs", "file"], 2, "Error: file is a file where a folder belongs; name one")
         for name in ("show", "new", "renew")
     ),
-    (["new", "a.example", "--certs", "file/c"], 1, "file/c cannot be written (Not a directory)"),
+    (["new", "a.example", "--certs", "file/c"], 1, "file/c cannot be written (Not a directory); a file is"),
     (["new"], 2, "Name the hosts, or a visitor with --client."),
     (["new", "a.example", "--years", "0"], 2, "0 is not in the range"),
     (["new", "a.example", "--client", "Ada"], 2, "neither hosts nor --certs"),

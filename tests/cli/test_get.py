@@ -210,7 +210,7 @@ USAGE = [  # arguments, what is said
         ["a.test", "--cert", "missing.crt"],
         "Error: --cert: missing.crt is missing; name the file that has it\n",
     ),
-    (["a.test", "--cert", "."], "Error: --cert: . cannot be read (Is a directory); make it readable"),
+    (["a.test", "--cert", "."], "Error: --cert: . is a folder where a file belongs; name the file, or move"),
     (["a.test", "--cert", "empty.crt"], "Error: --cert: empty.crt is empty;"),
     (["a.test", "--cert", "index.gmi"], "--cert: index.gmi holds no certificate in PEM form; name the file"),
     (["a.test", "--cert", "ada.crt", "--key", "none.key"], "Error: --cert: none.key is missing;"),

@@ -204,7 +204,11 @@ MISTAKES: list[tuple[str, str | Callable[[Path], str], str]] = [  # what is said
     ("log in a missing folder", "[log]\naccess = 'no/access.log'", "No such file or directory"),
     ("log is a folder", "[log]\naccess = '.'", "Is a directory"),
     ("wrong key", lambda folder: f"[[capsule]]\n{other_key(folder)}", "is not the key of a.example.crt"),
-    ("no file as key", lambda folder: f"[[capsule]]\n{folder_for_key(folder)}", "folder.key cannot be read"),
+    (
+        "no file as key",
+        lambda folder: f"[[capsule]]\n{folder_for_key(folder)}",
+        "folder.key is a folder where a file belongs",
+    ),
     ("broken key", lambda folder: f"[[capsule]]\n{broken_key(folder)}", "holds a broken private key"),
     (
         "no certificate",

@@ -43,7 +43,7 @@ def unreadable_key(folder: Path, _stack: ExitStack) -> list[str]:
     (folder / "a.key").unlink()
     (folder / "a.key").mkdir()
     configure(folder, capsule="certificate = 'a.crt'\nkey = 'a.key'")
-    return ["a.key cannot be read (Is a directory)"]
+    return ["a.key is a folder where a file belongs"]
 
 
 def wrong_key(folder: Path, _stack: ExitStack) -> list[str]:

@@ -167,6 +167,7 @@ SECP256K1 = ec.generate_private_key(ec.SECP256K1())
 ED448 = ed448.Ed448PrivateKey.generate()
 DSA = dsa.generate_private_key(2048)
 EXCHANGE = x25519.X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+PARAMETERS = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n"
 
 # The kind of a key: rsaEncryption without parameters, and RSASSA-PSS with the usual ones.
@@ -187,6 +188,8 @@ REFUSED: list[
     ("text for a key", GOOD, b"hello", "key", "holds no private key in PEM form; restore"),
     ("half a certificate", GOOD[:200], KEY, "crt", "holds no certificate in PEM form"),
     ("swapped", KEY, GOOD, "crt", "holds a private key where a certificate belongs; swap"),
+    ("swapped, with parameters", PARAMETERS + key_pem(EC, TRADITIONAL), GOOD, "crt", "holds a private key"),
+    ("parameters", PARAMETERS, KEY, "crt", "holds no certificate in PEM form; restore"),
     ("certificate twice", GOOD, GOOD, "key", "holds a certificate where a private key belongs; swap"),
     ("request", REQUEST, KEY, "crt", "holds a certificate request where a certificate belongs"),
     ("DER certificate", issue().public_bytes(Encoding.DER), KEY, "crt", "is DER .*`openssl x509 -inform DER"),
@@ -308,7 +311,7 @@ def test_folder_where_a_file_belongs(tmp_path: Path, at_fault: str) -> None:
     )
     (certificate_path if at_fault == "crt" else key_path).mkdir()
     with pytest.raises(
-        CertificateError, match=rf"{HOST}\.{at_fault} cannot be read \(Is a directory\); make"
+        CertificateError, match=rf"{HOST}\.{at_fault} is a folder where a file belongs; name the file"
     ):
         load(certificate_path, key_path, now=NOW)
 

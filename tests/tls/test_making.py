@@ -193,8 +193,11 @@ def test_certificate_alone_is_not_replaced(tmp_path: Path) -> None:
 def test_dangling_links_are_not_replaced(tmp_path: Path) -> None:
     for path in files(HOST, tmp_path):
         path.symlink_to("nowhere")
-        with pytest.raises(CertificateError, match=f"{path.name} is missing"):
+        sentence = f"{path.name} is a link to nowhere, which is missing; restore that, or remove the link$"
+        with pytest.raises(CertificateError, match=sentence):
             load_or_make(HOST, tmp_path)
+        with pytest.raises(CertificateError, match=sentence):
+            make(HOST, tmp_path)
         assert path.is_symlink()
         path.unlink()
 
@@ -304,7 +307,7 @@ def test_folder_without_write_permission() -> None:
 def test_file_where_the_folder_belongs(tmp_path: Path) -> None:
     folder = tmp_path / "certs"
     folder.touch()
-    with pytest.raises(CertificateError, match=r"certs cannot be written \(File exists\)"):
+    with pytest.raises(CertificateError, match=r"certs cannot be written \(File exists\); a file is in"):
         make(HOST, folder)
 
 

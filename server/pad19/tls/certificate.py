@@ -232,15 +232,17 @@ def _read_pem(path: Path, wanted: str, missing: str, mend: str) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise CertificateError(f"{path} is missing; {missing}") from error
+        raise CertificateError(dangling(path) or f"{path} is missing; {missing}") from error
     except OSError as error:
         raise unreadable(path, error) from error
-    labels = [match[1].decode("ascii") for match in _BLOCK.finditer(data)]
+    found = (match[1].decode("ascii") for match in _BLOCK.finditer(data))
+    labels = [label for label in found if not label.endswith("PARAMETERS")]  # of a curve, beside its key
     if any(label.endswith(wanted.upper()) for label in labels):
         return data
     if labels:
+        kind = "private key" if labels[0].endswith("PRIVATE KEY") else labels[0].lower()
         raise CertificateError(
-            f"{path} holds a {labels[0].lower()} where a {wanted} belongs; "
+            f"{path} holds a {kind} where a {wanted} belongs; "
             "swap the two files if they are the wrong way round"
         )
     if not data.strip():
@@ -255,8 +257,19 @@ def _read_pem(path: Path, wanted: str, missing: str, mend: str) -> bytes:
     raise CertificateError(f"{path} holds no {wanted} in PEM form; {restore}")
 
 
+def dangling(path: Path) -> str | None:
+    """What to say of a link to nothing, in whose place no file can be made; None if it is no link."""
+    if not path.is_symlink():
+        return None
+    return f"{path} is a link to {path.readlink()}, which is missing; restore that, or remove the link"
+
+
 def unreadable(path: Path, error: OSError) -> CertificateError:
     """The error for a file or folder that the system does not let us read."""
+    if isinstance(error, IsADirectoryError):
+        return CertificateError(
+            f"{path} is a folder where a file belongs; name the file, or move the folder away"
+        )
     return CertificateError(
         f"{path} cannot be read ({error.strerror}); make it readable for the user that runs pad19"
     )

@@ -23,7 +23,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .certificate import CertificateError, Credentials, PrivateKey, command, load, normalize, read_key
+from .certificate import (
+    CertificateError,
+    Credentials,
+    PrivateKey,
+    command,
+    dangling,
+    load,
+    normalize,
+    read_key,
+)
 from .certificate_folder import files
 from .whole_file import written_beside
 
@@ -56,6 +65,8 @@ def make(
     """
     certificate_path, key_path = files(host, folder)
     if not _make(host, folder, years, now):
+        if not certificate_path.exists() and (problem := dangling(certificate_path)):
+            raise CertificateError(problem)
         renewal = command("renew", host, None if usual else folder)
         raise CertificateError(
             f"{certificate_path} exists already; renew it with `{renewal}`, "
@@ -274,6 +285,7 @@ def _sync(folder: Path) -> None:
 
 _MENDS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there, or name another folder"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is in the way: move it, or name another folder"),
     errno.EROFS: "mount it to be written to (for systemd: ReadWritePaths=), or name another folder",
     **dict.fromkeys(
         (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),

@@ -86,6 +86,16 @@ def test_flags_work_without_a_file(tmp_path: Path) -> None:
     assert config.source is None
 
 
+def test_own_certificates_below_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    with pytest.raises(ConfigError) as refusal:
+        resolve(tmp_path)
+    assert refusal.value.problems == (
+        f"--certs is not given, and your own folder of certificates is {tmp_path}/data/pad19/certs, inside "
+        f"of the content folder {tmp_path}, which would publish private keys: name one elsewhere",
+    )
+
+
 def test_a_named_file_is_read_instead(folder: Path, tmp_path: Path) -> None:
     path = folder / "other.toml"
     path.write_text("[limits]\nconnections = 7\n")
@@ -113,7 +123,7 @@ def test_mistakes_in_flags_are_called_after_them(folder: Path) -> None:
         '--host is "a b",',
         '--host is "\\udce9",',
         f"--certs is {folder}/content, inside of the content folder {folder}/content, "
-        "which would publish private keys: move it out",
+        "which would publish private keys: name one elsewhere",
     ]
     with pytest.raises(ConfigError, match=r"^--listen is \[::\]:1, which is listened on already"):
         resolve(folder, listen=[":1", "[::]:1"])

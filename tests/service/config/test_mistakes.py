@@ -22,6 +22,12 @@ SINGLE = [  # text, the one problem
     ("[limits]\nconnections = true", "limits.connections is true, but must be a whole number"),
     ("[limits]\nconnections = 1.5", "limits.connections is 1.5, but"),
     ("[limits]\nconnections = 0x1" + "0" * 4500, "limits.connections is 0x1000"),
+    (
+        "[limits]\nconnections = 1_000_000_000_000",
+        "limits.connections is 1000000000000, but must be at most 10000000: write for example",
+    ),
+    ("[limits]\nrequest_s = 1e9", "limits.request_s is 1000000000.0, but must be more than 0"),
+    ("[cgi]\ncpu_s = 100_000", "cgi.cpu_s is 100000, but must be at most 86400"),
     ("[limits]\nper_address = 0", "limits.per_address is 0, but"),
     (
         "[limits]\nrate = 60",

@@ -223,12 +223,13 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
         else:
             folders.append(capsule.content)
     for key, path, what in _secrets(config):
+        mend = "name one elsewhere" if key == "server.certs" else "move it out"  # it may be made by a start
         for folder in folders:
             if _inside(path, folder):
                 yield (
                     key,
                     f"is {shown_path(path)}, inside of the content folder {shown_path(folder)}, "
-                    f"which would publish {what}: move it out",
+                    f"which would publish {what}: {mend}",
                 )
                 break
 

@@ -96,6 +96,7 @@ def resolve(
     if main.path is None and certs is None:
         try:
             certs = user_data() / "certs"
+            main.flags["server.certs"] = "--certs is not given, and your own folder of certificates"
         except NoHomeFolder as error:
             raise ConfigError(
                 ("--certs is needed, because you have no home folder: name a folder",)
@@ -106,7 +107,7 @@ def resolve(
         main.flags["server.listen"] = "--listen"
     if certs is not None:
         server["certs"] = str(certs.absolute())
-        main.flags["server.certs"] = "--certs"
+        main.flags.setdefault("server.certs", "--certs")
     if workers is not None:
         server["workers"] = workers
         main.flags["server.workers"] = "--workers"

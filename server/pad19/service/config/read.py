@@ -89,7 +89,7 @@ class Reader:
                 return self._read(convert(value, str), rule.reads, key)
             return convert(value, rule.whole(rule.kind))
         except ValidationError:  # a ValueError too, but its words are about Python
-            must = ""
+            must = rule.excess(value)
         except ValueError as error:
             must = str(error)
         must = must if must.startswith("must ") else f"must be {rule.description}"
@@ -161,6 +161,14 @@ class Rule(NamedTuple):
     def description(self) -> str:
         """What completes "must be ..."."""
         return next(meta.description for meta in reversed(self.metas) if meta.description)
+
+    def excess(self, value: object) -> str:
+        """What is said of a number over a limit that goes without saying in the description; else ""."""
+        limit = next((meta.le for meta in reversed(self.metas) if meta.le is not None), None)
+        if limit is None or not isinstance(value, int | float) or not value > limit:
+            return ""
+        is_told = "at most" in self.description or str(limit) in self.description
+        return "" if is_told else f"must be at most {limit}"
 
     @property
     def example(self) -> object:
