@@ -46,6 +46,7 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 def fresh_imports() -> Iterator[None]:
     """Each test is a fresh process, as far as imports of routes are concerned."""
+    forget()
     yield
     forget()
 
