@@ -246,6 +246,17 @@ async def test_own_names_of_index_files_count(folder: Path) -> None:
     assert await handler(ask("/", ADA)) == Success(b"home", "text/plain")
 
 
+def test_programs_are_guarded_by_all_their_names(folder: Path) -> None:
+    (folder / "bin").mkdir()
+    text = "allow = 'any'\n[[capsule.zone]]\npath = '/bin/admin.py'\nallow = 'ada'\nwrite = 'ada'"
+    zones = zones_of(configure(folder, text, f"{WHO}\ncgi = {{ '/bin/' = 'bin' }}").capsules[0])
+    for path in ("/bin/admin.py", "/bin/admin", "/bin/admin/x"):
+        for scheme in ("gemini", "titan"):
+            with pytest.raises(CertificateNotAuthorised):
+                zones.admit(ask(path, EVE, scheme))
+    zones.admit(ask("/bin/other", EVE))
+
+
 def test_who_may_write(folder: Path) -> None:
     text = f"allow = 'everybody'\nwrite = ['ada', 'file:members.txt']\ndeny = '{B}'"
     zones = zones_of(configure(folder, text, WHO).capsules[0])

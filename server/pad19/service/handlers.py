@@ -12,6 +12,7 @@ from pad19.dispatch.texts import Wording, texts_in
 from pad19.dispatch.zones.guard import Guard, Zones
 from pad19.dispatch.zones.lists import AuthorityFile, FingerprintFile, Fingerprints
 from pad19.dispatch.zones.paths import parse_path
+from pad19.dispatch.zones.programs import Programs
 from pad19.dispatch.zones.zone import CertificateList, Grant, Zone
 from pad19.protocol.failure import Gone, NotFound, PermanentFailure, ServerUnavailable, TemporaryFailure
 from pad19.protocol.pattern import Pattern, Template
@@ -112,4 +113,14 @@ def zones_of(capsule: Capsule) -> Zones:
             for zone in capsule.zones
         ),
         capsule.index,
+        _programs_of(capsule),
     )
+
+
+def _programs_of(capsule: Capsule) -> Programs:
+    if not capsule.cgi:
+        return Programs()
+    from pad19.routes.cgi.scripts import INDEX, SUFFIXES  # few have them, and start time counts
+
+    prefixes = (tuple(prefix.split("/")[1:-1]) for prefix in capsule.cgi)
+    return Programs(prefixes, INDEX, SUFFIXES)

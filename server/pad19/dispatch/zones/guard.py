@@ -2,8 +2,9 @@
 
 A zone guards a path and all that is below it; of several, the longest counts. Who answers behind it
 may read a path in another way than we do: ``//`` may be ``/`` to a program, ``%2F`` a separator,
-``/MEMBERS/`` the same folder as ``/members/`` to a disk, and ``/members/`` is answered with an index
-file. So a path is read in all of these ways, and the zone of each reading has to let the client in.
+``/MEMBERS/`` the same folder as ``/members/`` to a disk; ``/members/`` is answered with an index file,
+and ``/cgi-bin/admin`` by the program ``admin.py``. So a path is read in all of these ways, and the zone
+of each reading has to let the client in.
 Reading too much into a path closes it too often; it never opens it.
 """
 
@@ -15,13 +16,21 @@ from pad19.protocol.request import Request
 from pad19.protocol.response import Response
 
 from .paths import Segments, fold, folded, resolve
+from .programs import Programs
 from .zone import Zone
+
+_NO_PROGRAMS = Programs()
 
 
 class Zones:
-    """All zones of a capsule. ``index``: the names of files that answer for a folder."""
+    """All zones of a capsule.
 
-    def __init__(self, zones: Iterable[Zone], index: Sequence[str] = ()) -> None:
+    ``index``: the names of files that answer for a folder. ``programs``: where there are some.
+    """
+
+    def __init__(
+        self, zones: Iterable[Zone], index: Sequence[str] = (), programs: Programs = _NO_PROGRAMS
+    ) -> None:
         self._exact: dict[Segments, list[Zone]] = {}
         self._folded: dict[Segments, list[Zone]] = {}
         for zone in zones:
@@ -30,6 +39,7 @@ class Zones:
         self._deepest = max(map(len, self._exact), default=0)
         ends = {path[-1] for path in self._folded if path}
         self._index = tuple(name for name in index if fold(name) in ends)
+        self._programs = programs
 
     def admit(self, request: Request) -> bool:
         """Let a request pass, or not. False: it passes for want of a zone.
@@ -69,9 +79,9 @@ class Zones:
     def _readings(self, request: Request) -> Iterator[Segments]:
         segments = request.segments
         resolved = resolve(segments)
-        yield segments
-        if resolved != segments:
-            yield resolved
+        for plain in dict.fromkeys((segments, resolved)):
+            yield plain
+            yield from self._programs.readings(plain, self._deepest)
         if request.path.endswith("/"):
             for name in self._index:
                 yield (*resolved, name)
