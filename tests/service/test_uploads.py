@@ -110,6 +110,34 @@ WRONG = [  # text, the problem
         f"[[capsule]]\ncontent = 'cgi-bin/pages'\ncgi = {{ '/x/' = 'cgi-bin' }}\n{TITAN}",
         "and capsule[1].content lies in it, so code could be uploaded: move one of them",
     ),
+    (
+        f"[[capsule]]\nhosts = ['a.test']\ncontent = 'sites'\n{TITAN}"
+        "[[capsule]]\ncontent = 'content'\nroutes = 'sites/routes'",
+        "capsule[2].routes is",
+    ),
+    (
+        f"[[capsule]]\nhosts = ['a.test']\ncontent = 'sites'\n{TITAN}"
+        "[[capsule]]\ncontent = 'content'\nroutes = 'linked'",
+        "/sites, which would publish the code: move it out",
+    ),
+    (
+        "[[capsule]]\ncontent = 'content'\ncgi = { '/x/' = 'sites/cgi' }\n"
+        f"[[capsule]]\nhosts = ['a.test']\ncontent = 'sites'\n{TITAN}",
+        'capsule[1].cgi."/x/" is',
+    ),
+    (
+        f"include = 'content/*/*.toml'\n[[capsule]]\n{TITAN}",
+        'include[1] is "content/*/*.toml", which could match what is uploaded to capsule[1].content',
+    ),
+    (
+        f"[[capsule]]\n[[capsule.zone]]\npath = '/a'\nallow = 'ca:content/n.gmi'\n{TITAN}",
+        "content, where an upload could replace it: move it out",
+    ),
+    (
+        "[[capsule]]\nproxy = [{ path = '/x/', to = 'gemini://b.test/', certificate = 'content/n.gmi', "
+        "key = 'content/n.gmi' }]\n",
+        "capsule[1].proxy[1].key is",
+    ),
     ("[[capsule]]\n[capsule.titan]\ntoken = '1234567'", "titan.token[1] has less than 8 characters"),
     ("[[capsule]]\n[capsule.titan]\ntoken = 'file:none'", "titan.token[1] is file:"),
     (
@@ -129,11 +157,21 @@ WRONG = [  # text, the problem
 
 @pytest.mark.parametrize(("text", "problem"), WRONG)
 def test_what_is_wrong(folder: Path, text: str, problem: str) -> None:
-    for name in ("routes/pages", "cgi-bin/pages"):
-        (folder / name).mkdir()
+    for name in ("routes/pages", "cgi-bin/pages", "sites/routes", "sites/cgi"):
+        (folder / name).mkdir(parents=True)
+    (folder / "linked").symlink_to("sites/routes")
     said = problems(folder, text)
     assert problem in said
     assert "1234567" not in said
+
+
+def test_what_uploads_do_not_reach_may_be_anywhere(folder: Path) -> None:
+    for name in ("sites/a/content", "sites/a/routes"):
+        (folder / name).mkdir(parents=True)
+    (folder / "content/ca.pem").touch()
+    text = "include = ['content/*.d/a.toml', 'sites/*/*.toml']\n[[capsule]]\n[[capsule.zone]]\npath = '/a'\n"
+    text += "allow = 'ca:content/ca.pem'\n[[capsule]]\nhosts = ['a.test']\ncontent = 'sites/a/content'\n"
+    configure(folder, f"{text}routes = 'sites/a/routes'\n{TITAN}")
 
 
 def test_a_hidden_capsule_elsewhere_is_none_of_our_business(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pad19.content.mimetype import MimeTypes
@@ -45,23 +46,21 @@ def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
                 yield f"{key}.{missing}", f"is missing beside {given}: write it too, or neither of them"
         yield from check_paths(key, capsule)
         yield from _zones(key, capsule)
-        yield from _programs(key, capsule)
+        yield from _programs(key, capsule, config)
         yield from _uploads(key, capsule, config)
     yield from _served_secrets(config)
 
 
-def _programs(key: str, capsule: Capsule) -> Iterator[Problem]:
-    """Code is to be run, not read."""
-    folders = {f"{key}.cgi.{shown(prefix)}": folder for prefix, folder in capsule.cgi.items()}
-    if capsule.routes:
-        folders[f"{key}.routes"] = capsule.routes
-    for place, folder in folders.items():
+def _programs(key: str, capsule: Capsule, config: Config) -> Iterator[Problem]:
+    """Code is to be run, not read, and not to be written either: other capsules may take uploads."""
+    for place, folder in _code(key, capsule):
+        content = next((each.content for each in config.capsules if _inside(folder, each.content)), None)
         if reason := _no_folder(folder):
             yield place, f"is {shown_path(folder)}, but {reason}"
-        elif _inside(folder, capsule.content):
+        elif content:
             yield (
                 place,
-                f"is {shown_path(folder)}, inside of the content folder {shown_path(capsule.content)}, "
+                f"is {shown_path(folder)}, inside of the content folder {shown_path(content)}, "
                 "which would publish the code: move it out",
             )
     taken = [
@@ -154,16 +153,37 @@ def _uploads(key: str, capsule: Capsule, config: Config) -> Iterator[Problem]:
                 f"is true, which would publish previous versions of what is uploaded by {key}.titan: "
                 "set it to false",
             )
-        folders = {f"capsule[{number}].cgi.{shown(prefix)}": folder for prefix, folder in other.cgi.items()}
-        if other.routes:
-            folders[f"capsule[{number}].routes"] = other.routes
-        for place, folder in folders.items():
+        for place, folder in _code(f"capsule[{number}]", other):
             if _inside(capsule.content, folder):
                 yield (
                     place,
                     f"is {shown_path(folder)}, and {key}.content lies in it, so code could be uploaded: "
                     "move one of them",
                 )
+    for number, pattern in enumerate(config.include, 1):
+        if config.source and _may_match(config.source.parent / pattern, capsule.content):
+            yield (
+                f"include[{number}]",
+                f"is {shown(pattern)}, which could match what is uploaded to {key}.content: "
+                "name another folder",
+            )
+
+
+def _code(key: str, capsule: Capsule) -> Iterator[tuple[str, Path]]:
+    """The folders of programs and routes, and where."""
+    for prefix, folder in capsule.cgi.items():
+        yield f"{key}.cgi.{shown(prefix)}", folder
+    if capsule.routes:
+        yield f"{key}.routes", capsule.routes
+
+
+def _may_match(pattern: Path, folder: Path) -> bool:
+    """Whether a file below ``folder`` could be one that ``pattern`` means."""
+    for form in (os.path.abspath, os.path.realpath):
+        parts, wanted = Path(form(folder)).parts, Path(form(pattern)).parent.parts
+        if len(parts) <= len(wanted) and all(map(fnmatchcase, parts, wanted)):
+            return True
+    return False
 
 
 def _tokens(key: str, capsule: Capsule) -> Iterator[tuple[str, Token]]:
@@ -232,6 +252,22 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
                     f"which would publish {what}: {mend}",
                 )
                 break
+    for number, capsule in enumerate(config.capsules, 1):
+        for place, who in _whos(f"capsule[{number}]", capsule):
+            content = next(
+                (
+                    each.content
+                    for each in config.capsules
+                    if each.titan and _inside(Path(who.value), each.content)
+                ),
+                None,
+            )
+            if who.kind == "ca" and content:
+                yield (
+                    place,
+                    f"is {shown_path(Path(who.value))}, inside of the content folder {shown_path(content)}, "
+                    "where an upload could replace it: move it out",
+                )
 
 
 def _secrets(config: Config) -> Iterator[tuple[str, Path, str]]:
