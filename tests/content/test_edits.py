@@ -37,10 +37,13 @@ async def use(edits: Edits, request: Request, old: str, new: str) -> None:
     await edits.use(await edits.recall(request), old, new)
 
 
+HOME, AWAY = ADA, Client("198.51.100.1", certificate=identity("Ada"))
 USES = [  # tickets for, what an upload uses up and leaves, tickets that are left
     (["1"], [("1", "2")], ["2"]),  # a single one is renewed
     (["1"], [("1", "2"), ("2", "3")], ["3"]),
-    (["1", "1"], [("1", "2")], ["1"]),  # two may be two people's
+    (["1", "1"], [("1", "2")], ["2"]),  # who has asked again goes on with the same text
+    (["1", "1"], [("1", "2"), ("2", "3")], ["3"]),
+    (["1", "2", "1"], [("2", "3")], ["1"]),
     (["1", "2"], [("2", "3")], ["1"]),
     (["1", "2"], [("2", "3"), ("1", "4")], ["4"]),
     ([""], [("", "1")], ["1"]),
@@ -57,10 +60,46 @@ async def test_tickets(
     assert await known(edits, to()) == ()
     for digest in tickets:
         await edits.remember(to(), digest)
-    assert await known(edits, to()) == tuple(tickets)
+    assert {*await known(edits, to())} == {*tickets}
     for old, new in uses:
         await use(edits, to(), old, new)
     assert await known(edits, to()) == tuple(left)
+
+
+async def test_who_asks_between_two_uploads_goes_on(store: Store) -> None:
+    edits = Edits(store)
+    for old, new in (("1", "2"), ("2", "3"), ("3", "4")):
+        await edits.remember(to(), old)
+        await use(edits, to(), old, new)
+    assert await known(edits, to()) == ("4",)
+
+
+async def test_two_addresses_are_two_devices(store: Store) -> None:
+    edits = Edits(store)
+    for _ in range(2):
+        for client in (HOME, AWAY):
+            await edits.remember(to(client=client), "1")
+    assert await known(edits, to()) == ("1", "1")
+    await use(edits, to(client=HOME), "1", "2")
+    assert await known(edits, to(client=AWAY)) == ("1",)
+    await edits.remember(to(client=HOME), "1")  # its own is used up, so that was the other one's
+    assert await known(edits, to()) == ("1", "1")
+
+
+async def test_who_has_moved_to_another_address_has_the_same_ticket(store: Store) -> None:
+    edits = Edits(store)
+    await edits.remember(to(client=AWAY), "1")
+    await use(edits, to(client=HOME), "1", "2")
+    await edits.remember(to(client=HOME), "2")
+    assert await known(edits, to(client=AWAY)) == ("2",)
+
+
+async def test_without_a_certificate_several_may_ask_from_one_address(store: Store) -> None:
+    edits = Edits(store)
+    for _ in range(2):
+        await edits.remember(to(client=ANON), "1")
+    await use(edits, to(client=ANON), "1", "2")
+    assert await known(edits, to(client=ANON)) == ("1",)
 
 
 async def test_everybody_has_their_own(store: Store) -> None:

@@ -514,10 +514,15 @@ SAVING = [  # who asks for the text or saves one, and what becomes of it
     # One author, who goes on saving.
     "Ada edits, Ada saves 30, Ada saves 30, Ada saves 30",
     "Ada edits, Ada edits, Ada saves 30, Ada edits, Ada saves 30, Ada edits, Ada saves 30",
-    # Two devices with one certificate, which look alike: what the first one saves is not lost.
-    "Ada edits, Ada edits, Ada saves 30, Ada saves 50, Ada saves 50, Ada edits, Ada saves 30",
-    "Ada edits, Ada edits, Ada saves 30, Ada edits, Ada saves 30, Ada saves 50",
-    "Ada edits, Ada edits, Ada edits, Ada saves 30, Ada saves 50, Ada edits, Ada saves 30",
+    "Ada edits, Ada edits, Ada saves 30, Ada saves 30",
+    "Ada edits, Ada saves 30, Ada edits, Ada saves 30, Ada saves 30",
+    # Two devices with one certificate: what the first one saves is not lost.
+    "Ada edits, Ada afar edits, Ada saves 30, Ada afar saves 50, Ada saves 50, Ada edits, Ada saves 30",
+    "Ada edits, Ada afar edits, Ada saves 30, Ada edits, Ada saves 30, Ada afar saves 50",
+    "Ada edits, Ada edits, Ada afar edits, Ada saves 30, Ada afar saves 50, Ada edits, Ada saves 30",
+    "Ada edits, Ada afar saves 30, Ada saves 30",
+    # From one address they look alike, but not what they hold.
+    "Ada edits, the owner saves, Ada edits, Ada saves 30, Ada saves 50",
     # Likewise two people behind one address.
     "an address edits, an address edits, an address saves 30, an address saves 50",
     # Who forgot the certificate when they asked.
@@ -525,14 +530,15 @@ SAVING = [  # who asks for the text or saves one, and what becomes of it
     "an address edits, the owner saves, Ada saves 50, Ada edits, Ada saves 30",
     # Several people.
     "Ada edits, Eve edits, Eve saves 30, Eve saves 30, Ada saves 50, Ada edits, Ada saves 30, Eve saves 50",
-    "Ada edits, Ada edits, the owner saves, Ada saves 50, Ada edits, Ada saves 30",
-    "Ada edits, Ada edits, Ada deletes 20, Ada saves 50, Ada edits, Ada saves 30",
+    "Ada edits, Ada afar edits, the owner saves, Ada saves 50, Ada edits, Ada saves 30",
+    "Ada edits, Ada afar edits, Ada deletes 20, Ada saves 50, Ada edits, Ada saves 30",
 ]
 
 
 @pytest.mark.parametrize("story", SAVING)
 async def test_nothing_is_overwritten_unseen(capsule: Capsule, story: str) -> None:
     clients = {"Ada": ADA, "Eve": EVE, "an address": Client("192.0.2.1")}
+    clients["Ada afar"] = replace(ADA, address="198.51.100.1")
     if story.startswith("an address edits, Eve"):
         clients["Eve"] = replace(EVE, address="192.0.2.9")
     for number, step in enumerate(story.split(", ")):
@@ -559,19 +565,20 @@ async def test_nothing_is_overwritten_unseen(capsule: Capsule, story: str) -> No
 
 
 async def test_two_at_once_of_one_certificate(capsule: Capsule) -> None:
-    for _ in range(2):
-        await capsule.answer(edit("/old.gmi", ADA))
+    afar = replace(ADA, address="198.51.100.1")
+    for client in (ADA, afar):
+        await capsule.answer(edit("/old.gmi", client))
     uploads, answers = capsule.uploads(), []
 
-    async def save(text: bytes) -> None:
+    async def save(text: bytes, client: Client) -> None:
         try:
-            answers.append(int((await uploads(upload("/old.gmi", text, client=ADA))).status))
+            answers.append(int((await uploads(upload("/old.gmi", text, client=client))).status))
         except Failure as failure:
             answers.append(int(failure.status))
 
     async with trio.open_nursery() as nursery:
-        for text in (b"laptop", b"telephone"):
-            nursery.start_soon(save, text)
+        nursery.start_soon(save, b"laptop", ADA)
+        nursery.start_soon(save, b"telephone", afar)
     assert sorted(answers) == [30, 50]
 
 

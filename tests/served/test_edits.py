@@ -41,17 +41,30 @@ def test_two_devices_with_one_certificate(ada: tuple[ssl.SSLContext, str], tmp_p
         page.parent.mkdir()
         page.write_text("v1")
         there = server.address
-        for _ in range(2):
-            assert send(there, "/ada/x.gmi", ";edit", context=context).body == b"v1"
+        afar = "127.0.0.2"
+        for source in (None, afar):
+            assert send(there, "/ada/x.gmi", ";edit", context=context, source=source).body == b"v1"
         laptop = send(there, "/ada/x.gmi", ";mime=text/plain;size=6", b"laptop", context)
         assert laptop.received == f"30 {gemini(there, '/ada/x.gmi')}\r\n".encode()
-        telephone = send(there, "/ada/x.gmi", ";mime=text/plain;size=9", b"telephone", context)
+        parameters = ";mime=text/plain;size=9"
+        telephone = send(there, "/ada/x.gmi", parameters, b"telephone", context, source=afar)
         assert telephone.status == 50
         assert page.read_text() == "laptop"
         assert send(there, "/ada/x.gmi", ";edit", context=context).body == b"laptop"
         both = b"laptop and telephone"
         assert send(there, "/ada/x.gmi", f";mime=text/plain;size={len(both)}", both, context).status == 30
         assert page.read_bytes() == both
+
+
+def test_an_author_who_opens_a_page_twice(ada: tuple[ssl.SSLContext, str], tmp_path: Path) -> None:
+    context, fingerprint = ada
+    zone = f"[[capsule.zone]]\npath = '/n.gmi'\nallow = 'everybody'\nwrite = '{fingerprint}'\n"
+    with served(tmp_path, configuration(more=zone)) as server:
+        for asks, text in ((2, b"1"), (1, b"2"), (0, b"3"), (1, b"4"), (0, b"5")):
+            for _ in range(asks):
+                assert send(server.address, "/n.gmi", ";edit", context=context).status == 20
+            assert send(server.address, "/n.gmi", ";mime=text/plain;size=1", text, context).status == 30
+        assert (tmp_path / "content/n.gmi").read_bytes() == b"5"
 
 
 def test_what_a_route_guards(ada: tuple[ssl.SSLContext, str], tmp_path: Path) -> None:

@@ -215,8 +215,10 @@ def serving(
 # Clients
 
 
-def connect_socket(address: Address | Path, *, buffer: int | None = None) -> socket.socket:
-    """A connection without TLS. ``buffer``: bytes that the kernel may hold unread."""
+def connect_socket(
+    address: Address | Path, *, buffer: int | None = None, source: str | None = None
+) -> socket.socket:
+    """A connection without TLS. ``buffer``: bytes that the kernel may hold unread. ``source``: our own IP."""
     if isinstance(address, Path):
         family = socket.AF_UNIX
     else:
@@ -226,6 +228,8 @@ def connect_socket(address: Address | Path, *, buffer: int | None = None) -> soc
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     sock.settimeout(PATIENCE)
     try:
+        if source:
+            sock.bind((source, 0))
         sock.connect(str(address) if isinstance(address, Path) else address)
     except BaseException:
         sock.close()
@@ -240,9 +244,10 @@ def connect_tls(
     *,
     session: ssl.SSLSession | None = None,
     buffer: int | None = None,
+    source: str | None = None,
 ) -> ssl.SSLSocket:
     """A connection with hands shaken."""
-    sock = connect_socket(address, buffer=buffer)
+    sock = connect_socket(address, buffer=buffer, source=source)
     try:
         return (context or stdlib_context()).wrap_socket(
             sock, server_hostname=server_name, suppress_ragged_eofs=False, session=session

@@ -40,10 +40,16 @@ def line(address: Address, path: str, parameters: str) -> bytes:
 
 
 def send(
-    address: Address, path: str, parameters: str, body: bytes = b"", context: ssl.SSLContext | None = None
+    address: Address,
+    path: str,
+    parameters: str,
+    body: bytes = b"",
+    context: ssl.SSLContext | None = None,
+    *,
+    source: str | None = None,
 ) -> Answer:
-    """One request, and all of its answer."""
-    with connect_tls(address, context) as stream:
+    """One request, and all of its answer. ``source``: the address that it comes from."""
+    with connect_tls(address, context, source=source) as stream:
         stream.sendall(line(address, path, parameters) + body)
         return read_rest(stream)
 

@@ -4,9 +4,14 @@ So an upload can be refused if the text has changed since it was asked for. It i
 is kept from anything by someone who edits, and forgets it.
 
 General theory of operation. Who is given a text to edit gets a ticket for it, as it is then; an upload needs
-one for what is there, and uses it up. A telephone and a laptop with the same certificate cannot be told
-apart. So if both have asked, one of them can save, and the next upload of either is refused until it has
-asked again. A single ticket is renewed by the upload that uses it: its owner may be still at it.
+one for what is there, and uses it up. A telephone and a laptop with the same certificate are told apart by
+their addresses at most. So if both have asked, one of them can save, and the next upload of either is refused
+until it has asked again. A single ticket is renewed by the upload that uses it: its owner may be still at it.
+
+Who asks again for the same text, from the same address and with the same certificate, is one person at one
+device who had closed the page: there is no second ticket, which nobody would ever use up, and by which their
+own next change would look like somebody else's. Without a certificate, several people may share the address,
+so each question counts.
 
 What is remembered has a fixed size, however much strangers ask for: clients share a number of slots, and in
 each the oldest pages go. Those whose certificate lets them upload have slots of their own.
@@ -46,6 +51,7 @@ class Tickets:
 
     digests: tuple[str, ...]
     place: _Place
+    mark: str  # of the tickets that whoever sent the request is given
 
 
 class Edits:
@@ -72,7 +78,14 @@ class Edits:
         """
         if digest or self._is_known(request):
             place = self._places(request)[0]
-            await self._change(place, lambda digests: [*digests, digest][-TICKETS:])
+            ticket = digest + _mark(request)
+            is_shared = request.client.certificate is None
+
+            def add(tickets: list[str]) -> list[str]:
+                left = [each for each in tickets if is_shared or each != ticket]
+                return [*left, ticket][-TICKETS:]
+
+            await self._change(place, add)
 
     async def recall(self, request: Request) -> Tickets:
         """Their tickets for it. Who has asked without a certificate may come with one now.
@@ -81,10 +94,11 @@ class Edits:
             TemporaryFailure: The store cannot be used.
         """
         own, *others = self._places(request)
+        mark = _mark(request)
         for place in (own, *others):
             if found := await self._find(place):
-                return Tickets(tuple(found), place)
-        return Tickets((), own)
+                return Tickets(tuple(map(_digest_of, found)), place, mark)
+        return Tickets((), own, mark)
 
     async def use(self, tickets: Tickets, old: str, new: str) -> None:
         """An upload has used up a ticket for ``old``, and ``new`` is there now.
@@ -93,11 +107,13 @@ class Edits:
             TemporaryFailure: The store cannot be used.
         """
 
-        def change(digests: list[str]) -> list[str]:
-            left = [*digests]
-            if old in left:
-                left.remove(old)
-            return left or [new]
+        def change(found: list[str]) -> list[str]:
+            left = [*found]
+            fitting = [each for each in left if _digest_of(each) == old]
+            if fitting:
+                own = old + tickets.mark
+                left.remove(own if own in fitting else fitting[0])
+            return left or [new + tickets.mark]
 
         await self._change(tickets.place, change)
 
@@ -106,18 +122,18 @@ class Edits:
             rows: Any = await self._store.get(place.slot, [])
         except StoreError as error:
             raise _unusable(error) from error
-        return next((digests for name, _, digests in self._fresh(rows) if name == place.name), [])
+        return next((tickets for name, _, tickets in self._fresh(rows) if name == place.name), [])
 
     async def _change(self, place: _Place, change: Callable[[list[str]], list[str]]) -> None:
         def update(rows: Any) -> Any:
-            digests: list[str] = []
+            tickets: list[str] = []
             others = []
             for row in self._fresh(rows):
                 if row[0] == place.name:
-                    digests = row[2]
+                    tickets = row[2]
                 else:
                     others.append(row)
-            return [*others, [place.name, self._clock(), change(digests)]][-PAGES:]
+            return [*others, [place.name, self._clock(), change(tickets)]][-PAGES:]
 
         try:
             await self._store.update(place.slot, update, [], expires_in=LIFETIME)
@@ -140,6 +156,15 @@ class Edits:
         # Strangers can make any number of certificates.
         slot = _slot("key", key) if self._is_known(request) else address.slot
         return [_Place(slot, _digest(f"{key}\0{request.path}")), address]
+
+
+def _mark(request: Request) -> str:
+    """What a ticket has behind its digest: which address it was given to."""
+    return f" {_digest(request.client.address or '')[:4]}"
+
+
+def _digest_of(ticket: str) -> str:
+    return ticket.partition(" ")[0]
 
 
 def _slot(kind: str, who: str) -> str:
