@@ -718,6 +718,25 @@ async def test_a_quota_of_a_folder(capsule: Capsule) -> None:
     assert (await capsule.answer(upload("/new/b.gmi", b"x" * 10), new, folders=True)).startswith("30 ")
 
 
+async def test_a_quota_of_a_file(capsule: Capsule) -> None:
+    (capsule.root / "notes/other.gmi").write_bytes(bytes(1000))
+    terms = limited(100, "notes", "one.gmi")
+    for size, status in ((90, "30"), (101, "50"), (150, "50"), (40, "30"), (100, "30"), (101, "50")):
+        answer = await capsule.answer(upload("/notes/one.gmi", b"x" * size), terms, keep=2)
+        assert answer.startswith(status), size
+        assert sum(map(len, versions_of(capsule.root / "notes", "one.gmi"))) <= 60
+    assert capsule.files["notes/one.gmi"] == b"x" * 100
+    (capsule.root / "notes/one.gmi").unlink()
+    assert (await capsule.answer(upload("/notes/one.gmi", b"x" * 100), terms)).startswith("30 ")
+
+
+async def test_a_quota_is_kept_by_whatever_name(capsule: Capsule) -> None:
+    for path in ("/NOTES/a.gmi", "/notes./a.gmi", "/Notes/a.gmi"):
+        answer = await capsule.answer(upload(path, b"x"), limited(100, "notes"), folders=True)
+        assert answer == "59 write /notes in the path as it stands here, letter by letter"
+    assert (await capsule.answer(upload("/%6Eotes/a.gmi", b"x"), limited(100, "notes"))).startswith("30 ")
+
+
 async def test_previous_versions_give_way(capsule: Capsule) -> None:
     terms = limited(103)
     for letter in b"abcdef":

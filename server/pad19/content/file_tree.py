@@ -63,10 +63,23 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How many bytes there may be below a folder. Previous versions count, and give way to new files."""
+    """How many bytes there may be below a folder, or of a file.
+
+    Previous versions count, and give way to new files.
+    """
 
     folders: tuple[str, ...]
     size: int
+
+    def check(self, place: Place) -> None:
+        """See whether a file counts for it, and not for a namesake, which other disks would take for it.
+
+        Raises:
+            BadRequest: It does not.
+        """
+        if (*place.folders, place.name)[: len(self.folders)] != self.folders:
+            there = "/" + "/".join(self.folders)
+            raise BadRequest(f"write {there} in the path as it stands here, letter by letter")
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,8 @@ class Uploads:
             each.check(upload)
             each.check_type(mimetype)
         quotas = dict.fromkeys(quota for each in terms for quota in each.quotas)
+        for quota in quotas:
+            quota.check(place)
         page = _page(request)
         await self._store(request, place, upload, [*quotas])
         return Redirect(page)

@@ -6,7 +6,7 @@ They are in the same folder, so in the same file system, and under a dotted name
 import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -33,10 +33,13 @@ def keep_version(folder: int, name: str, count: int) -> None:
 
 
 def weigh(root: str, folders: Sequence[str]) -> tuple[int, list[tuple[str, int, Path]]]:
-    """The bytes of all files below a folder, and the previous versions there: their times, sizes, paths."""
+    """The bytes of all files below a folder, and the previous versions there: their times, sizes, paths.
+
+    What is no folder is weighed as a file.
+    """
     live = 0
     versions: list[tuple[str, int, Path]] = []
-    for folder, _, names in os.walk(Path(root, *folders)):
+    for folder, names in _below(Path(root, *folders)):
         is_old = FOLDER in Path(folder).relative_to(root).parts
         for name in names:
             path = Path(folder, name)
@@ -47,6 +50,15 @@ def weigh(root: str, folders: Sequence[str]) -> tuple[int, list[tuple[str, int, 
                 elif not name.startswith(TEMPORARY):
                     live += size
     return live, versions
+
+
+def _below(path: Path) -> Iterator[tuple[str | Path, list[str]]]:
+    """The folders below a path, and the names in them: all, or only those that belong to this file."""
+    if not path.is_dir():
+        yield path.parent, [path.name]
+        path = path.parent / FOLDER / path.name
+    for folder, _, names in os.walk(path):
+        yield folder, names
 
 
 def _stamp() -> str:
