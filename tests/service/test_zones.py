@@ -92,7 +92,9 @@ def test_every_form_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 MISTAKES = [  # what stands in a zone, the key and the beginning of its problem, what stands in the capsule
-    ("", 'zone[1].allow is missing: write for example allow = "any"', ""),
+    ("", 'zone[1].allow is missing: write for example allow = "any", or write or token or deny', ""),
+    ("quota = 5", 'zone[1].allow is missing: write for example allow = "any", or write', ""),
+    ("write = true", 'zone[1].write is true, but must be "any"', ""),
     ("allow = 'bob'", 'zone[1].allow[1] is "bob", who is not in capsule[1].people: add them there', ""),
     ("allow = ['any', 'Ada']", 'zone[1].allow[2] is "Ada", who is not in', f"people = {{ ada = '{A}' }}"),
     ("allow = []\nwrite = 'bob'", 'zone[1].write[1] is "bob", who is not in', ""),
@@ -174,6 +176,11 @@ WHO = f"people = {{ ada = '{A}' }}"
 MAY = [  # a zone, and who may read, with the failure of those who may not
     ("allow = 'any'", {None: CertificateRequired, ADA: None, DAN: None}),
     ("allow = 'everybody'", {None: None, ADA: None}),
+    ("write = 'ada'", {None: None, EVE: None}),
+    ("write = []", {None: None, EVE: None}),
+    ("token = 'a long password'", {None: None, EVE: None}),
+    ("deny = 'ada'", {None: None, BOB: None, ADA: CertificateNotAuthorised}),
+    ("allow = []\nwrite = 'ada'", {None: PermanentFailure, ADA: PermanentFailure}),
     ("allow = []", {None: PermanentFailure, ADA: PermanentFailure}),
     ("allow = 'ada'", {None: CertificateRequired, ADA: None, BOB: CertificateNotAuthorised}),
     (f"allow = '{B}'", {ADA: CertificateNotAuthorised, BOB: None}),

@@ -105,7 +105,7 @@ def zones_of(capsule: Capsule) -> Zones:
         (
             Zone(
                 parse_path(zone.path),
-                grant(zone.allow),
+                Grant(everybody=True) if zone.allow is None else grant(zone.allow),
                 grant(zone.write),
                 tuple(lists(zone.deny, complete)),
                 tokens_of(zone.token),

@@ -154,7 +154,7 @@ def keys(kind: type[Struct] = Sections, above: str = "", place: str = "") -> Ite
     needed = {
         name: f"{name} = {shown(Rule.of(info.type).example)}\n"
         for name, info in known.items()
-        if info.required
+        if info.required or info.encode_name in getattr(kind, "one_of", ())[:1]
     }
     for name, info in known.items():
         rule = Rule.of(info.type)

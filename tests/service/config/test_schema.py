@@ -20,7 +20,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 def mistakes(value: Any, schema: dict[str, Any], key: str = "") -> list[str]:
     """The keys whose values the schema does not allow, by as much of JSON Schema as ours has."""
-    if "anyOf" in schema:
+    if "anyOf" in schema and "properties" not in schema:
         ways = [mistakes(value, way, key) for way in schema["anyOf"]]
         return [] if [] in ways else ways[0]
     if not schema:
@@ -33,6 +33,8 @@ def mistakes(value: Any, schema: dict[str, Any], key: str = "") -> list[str]:
     if isinstance(value, dict):
         known = schema.get("properties", {})
         found += [f"{key}.{name}" for name in schema.get("required", []) if name not in value]
+        ways = [way["required"] for way in schema.get("anyOf", [])]
+        found += [f"{key}.{ways[0][0]}"] if ways and not any({*way} <= {*value} for way in ways) else []
         for name, part in value.items():
             inner = known.get(name, schema["additionalProperties"])
             if inner is False or not re.search(schema.get("propertyNames", {}).get("pattern", ""), name):

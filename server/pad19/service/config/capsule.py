@@ -1,7 +1,7 @@
 """``[[capsule]]`` of ``pad19.toml`` and what stands below it. See `model` for how to add a key."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -88,7 +88,7 @@ class Zone(Struct, frozen=True, kw_only=True):
     """``[[capsule.zone]]``: who may read below a path, and who may upload there."""
 
     path: Annotated[str, Meta(description="a path", examples=["/members/"]), Reads(read_zone_path)]
-    allow: Visitors  # who may read; empty: nobody
+    allow: Visitors | None = None  # who may read; None: everybody; empty: nobody
     write: Visitors = ()  # who may upload
     deny: Unwanted = ()  # who may do neither, whatever the other two say
     token: Tokens = ()  # who has one may upload
@@ -96,6 +96,9 @@ class Zone(Struct, frozen=True, kw_only=True):
     max_size: Annotated[Size, Meta(examples=[1_048_576])] | None = None
     types: Types | None = None
     quota: Annotated[Size, Meta(examples=[104_857_600])] | None = None  # of this zone, besides the capsule's
+
+    # A path alone may be a zone that somebody forgot to finish.
+    one_of: ClassVar[tuple[str, ...]] = ("allow", "write", "token", "deny")
 
 
 class Titan(Struct, frozen=True, kw_only=True):

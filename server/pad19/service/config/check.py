@@ -197,7 +197,7 @@ def _tokens(key: str, capsule: Capsule) -> Iterator[tuple[str, Token]]:
 def _whos(key: str, capsule: Capsule) -> Iterator[tuple[str, Who]]:
     """All who are named in zones, and where."""
     for number, zone in enumerate(capsule.zones, 1):
-        for name, listed in (("allow", zone.allow), ("write", zone.write), ("deny", zone.deny)):
+        for name, listed in (("allow", zone.allow or ()), ("write", zone.write), ("deny", zone.deny)):
             for position, who in enumerate(listed, 1):
                 yield f"{key}.zone[{number}].{name}[{position}]", who
 

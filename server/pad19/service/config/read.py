@@ -46,6 +46,7 @@ class Reader:
     def arguments(self, kind: type[Struct], table: object, key: str = "") -> dict[str, Any]:
         """The arguments for ``kind``. ``key`` is where the table stands."""
         known = {info.encode_name: info for info in fields(kind)}
+        one_of: tuple[str, ...] = getattr(kind, "one_of", ())  # keys of which one has to be there
         is_table = isinstance(table, dict)
         if not isinstance(table, dict):
             heading = _heading(key, many=key.endswith("]"))
@@ -61,6 +62,9 @@ class Reader:
                 value = self._value(table[name], info.type, _join(key, name), mend)
             elif info.required and is_table:
                 self.problems.append((_join(key, name), f"is missing: write for example {mend}"))
+            if is_table and name == next(iter(one_of), None) and not {*one_of} & {*table}:
+                others = " or ".join(one_of[1:])
+                self.problems.append((_join(key, name), f"is missing: write for example {mend}, or {others}"))
             if value is UNSET and isinstance(info.default, Path):
                 value = self._folder / info.default
             elif value is UNSET and is_struct(info.type):

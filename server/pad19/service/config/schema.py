@@ -42,6 +42,8 @@ def _table(kind: type[Struct]) -> dict[str, Any]:
     }
     if required := [info.encode_name for info in known if info.required]:
         table["required"] = required
+    if one_of := getattr(kind, "one_of", ()):
+        table["anyOf"] = [{"required": [name]} for name in one_of]
     return table
 
 
