@@ -170,6 +170,36 @@ ANSWERS = [  # header, exit status
 ]
 
 
+MOVED = [  # redirect, where the upload belongs
+    ("30 /w/b.gmi", "titan://HOST/w/b.gmi"),
+    ("31 b.gmi?x", "titan://HOST/n/b.gmi?x"),
+    ("30 //b.test/x", "titan://b.test/x"),
+    ("30 titan://HOST/w/b.gmi;edit", "titan://HOST/w/b.gmi"),
+    ("30 https://b.test/x", "https://b.test/x"),
+]
+
+
+@pytest.mark.parametrize(("header", "there"), MOVED)
+@pytest.mark.parametrize("does", ["upload to", "delete"])
+def test_what_has_moved_was_not_stored(header: str, there: str, does: str) -> None:
+    Path("a.gmi").write_text("x")
+    script = Taking()
+    with serving(script) as server:
+        header, there = (text.replace("HOST", server.name) for text in (header, there))
+        script.saved = f"{header}\r\n".encode()
+        what = ["a.gmi"] if does == "upload to" else ["--delete"]
+        result = run(put, *what, f"{server.name}/n/a.gmi?old", "--token", "open sesame")
+    assert result.exit_code == 1
+    assert said(result) == [header, f"Error: it has moved: {does} {there}"]
+
+
+def test_a_redirect_to_nowhere() -> None:
+    with serving(Taking(b"30 gemini://[/\r\n")) as server:
+        result = run(put, "-", f"{server.name}/a.gmi", data=b"x")
+    assert result.exit_code == 1
+    assert said(result)[-1].startswith("Error: the redirect cannot be followed: ")
+
+
 @pytest.mark.parametrize(("header", "status"), ANSWERS)
 @pytest.mark.parametrize("early", [False, True])
 def test_exit_status(header: bytes, status: int, early: bool) -> None:
@@ -392,7 +422,57 @@ def test_a_text_that_was_not_saved_is_kept(
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("header", [b"59 no", b"60 a certificate", b"31 /elsewhere"])
+class Moved(Taking):
+    """One that has the page elsewhere."""
+
+    def __init__(self, moves: dict[str, str]) -> None:
+        """``moves``: paths to redirects."""
+        super().__init__()
+        self.moves = moves
+
+    async def __call__(self, stream: TLSStream, request: str) -> None:
+        path = f"/{request.split('/', 3)[3]}"
+        if path in self.moves:
+            await stream.finish(f"{self.moves[path]}\r\n".encode())
+        else:
+            await super().__call__(stream, request)
+
+
+@pytest.mark.parametrize("target", ["/new/n.gmi", "titan://HOST/new/n.gmi;edit", "gemini://HOST/new/n.gmi"])
+def test_a_page_that_has_moved(target: str, editor: Callable[[str], None], tmp_path: Path) -> None:
+    editor("echo more >> $1")
+    script = Moved({"/n.gmi;edit": "30 /old/n.gmi"})
+    with serving(script) as server:
+        script.moves["/old/n.gmi;edit"] = f"31 {target.replace('HOST', server.name)}"
+        assert run(edit, f"{server.name}/n.gmi").exit_code == 0
+        name = server.name
+    assert server.requests[2:] == [
+        f"titan://{name}/new/n.gmi;edit",
+        f"titan://{name}/new/n.gmi;mime=text/gemini;size=11",
+    ]
+    assert script.bodies == [b"# Old\nmore\n"]
+    assert kept(tmp_path) == []
+
+
+ELSEWHERE = [  # redirect, what is said
+    ("30 titan://b.test/n.gmi;edit", "it has moved: edit titan://b.test/n.gmi"),
+    ("30 //localhost:1/n.gmi", "it has moved: edit titan://localhost:1/n.gmi"),
+    ("31 https://b.test/n.gmi", "it has moved: edit https://b.test/n.gmi"),
+    ("30 /n.gmi", "there are more than 5 redirects in a row"),
+]
+
+
+@pytest.mark.parametrize(("header", "sentence"), ELSEWHERE)
+def test_a_page_that_is_not_found_again(header: str, sentence: str, editor: Callable[[str], None]) -> None:
+    editor("touch ran")
+    with serving(Moved({"/n.gmi;edit": header})) as server:
+        result = run(edit, f"{server.name}/n.gmi")
+    assert result.exit_code == 1
+    assert said(result)[-1] == f"Error: {sentence}"
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("header", [b"59 no", b"60 a certificate"])
 def test_a_page_that_cannot_be_edited(header: bytes, editor: Callable[[str], None], tmp_path: Path) -> None:
     editor(f"touch {tmp_path}/ran")
     with serving(Taking(page=header + b"\r\n")) as server:

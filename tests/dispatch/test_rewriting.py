@@ -106,5 +106,8 @@ async def test_who_edits_is_sent_to_where_it_can_be_edited(path: str, answer: Re
 
 
 async def test_uploads_are_sent_on_as_visitors_are() -> None:
+    away = replace(parse_request(b"titan://a.test/away/a.gmi", Client()), upload=Upload(5))
+    # To a gemini URI it would look as if the upload were done.
+    assert await HANDLER(away) == Redirect("titan://b.test:1966/a.gmi", permanent=True)
     request = replace(parse_request(b"titan://a.test/old/a.gmi", Client()), upload=Upload(5))
     assert await HANDLER(request) == Redirect("/new/a.gmi")

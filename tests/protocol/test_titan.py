@@ -6,7 +6,15 @@ import pytest
 from pad19.protocol.client import Client
 from pad19.protocol.failure import BadRequest, Failure, NotFound
 from pad19.protocol.request import Request, RequestReader, parse_request
-from pad19.protocol.titan import accepts, edit_target, edit_uri_for, receive, uri_for, without_token
+from pad19.protocol.titan import (
+    accepts,
+    edit_target,
+    edit_uri_for,
+    receive,
+    upload_target,
+    uri_for,
+    without_token,
+)
 from pad19.protocol.upload import Upload
 
 
@@ -320,3 +328,9 @@ def test_the_line_that_asks_for_a_text() -> None:
 )
 def test_types(patterns: tuple[str, ...], mimetype: str, accepted: bool) -> None:
     assert accepts(patterns, mimetype) is accepted
+
+
+def test_where_an_upload_belongs() -> None:
+    assert upload_target("gemini://b.test:1966/a") == "titan://b.test:1966/a"
+    for target in ("/gemini://a", "a", "titan://b.test/", "https://b.test/"):
+        assert upload_target(target) == target

@@ -2,19 +2,15 @@
 
 import io
 import os
-import re
 import tempfile
 from pathlib import Path
 
 import click
 
 from pad19.cli import CONTEXT
-from pad19.protocol.titan import EDIT
 
-from .delivery import Delivery, target_of, token_option
+from .delivery import Delivery, target_of, token_option, without_edit
 from .visiting import Flags, run, visiting
-
-_EDIT = re.compile(rf";{EDIT}(?=\?|\Z)")
 
 
 @click.command(context_settings=CONTEXT)
@@ -31,7 +27,7 @@ def edit(uri: str, token: str | None, flags: Flags) -> None:
     The exit status is 0 if the server took it, or if nothing was changed; 1 for all else, and 2 for a wrong
     command line.
     """
-    target = target_of(_EDIT.sub("", uri.strip()))  # as the server's log has it, say
+    target = target_of(without_edit(uri.strip()))  # as the server's log has it, say
     delivery = Delivery(flags.visit(target), target, token)
     page = io.BytesIO()
     mimetype = run(lambda: delivery.fetch(page))

@@ -27,8 +27,8 @@ def put(what: tuple[str, ...], mime: str | None, token: str | None, delete: bool
 
     FILE may be - for standard input. URL may begin with titan://, with gemini://, or with the host.
 
-    The exit status is 0 if the server took it, which is an answer of 2x or 3x; 1 for all else, and 2 for a
-    wrong command line.
+    The exit status is 0 if the server took it, which is an answer of 2x, or a redirect to a gemini:// page; 1
+    for all else, and 2 for a wrong command line. A redirect to another place for uploads is not followed.
     """
     if len(what) != 2 - delete:
         raise click.UsageError("--delete takes a URL alone." if delete else "name a FILE and a URL.")

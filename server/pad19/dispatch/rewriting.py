@@ -7,7 +7,7 @@ from pad19.protocol.failure import BadRequest, Failure, Gone
 from pad19.protocol.pattern import Pattern, PatternTable, Template
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import MAX_META, Redirect, Response
-from pad19.protocol.titan import edit_target
+from pad19.protocol.titan import edit_target, upload_target
 
 from .router import Handler
 
@@ -73,8 +73,8 @@ class Rewriting:
             target += f"?{request.raw_query}"
         if isinstance(rule, Alias):
             return await self._inner(_at(request, target))
-        if request.upload is not None and request.upload.edit:
-            target = edit_target(request, target)
+        if request.upload is not None:
+            target = edit_target(request, target) if request.upload.edit else upload_target(target)
         if len(target) > MAX_META:
             raise BadRequest("the URI is too long once it is rewritten")
         return Redirect(target, permanent=rule.permanent)

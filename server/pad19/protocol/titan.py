@@ -68,6 +68,14 @@ def edit_uri_for(uri: str) -> str:
     return _insert(uri, f";{EDIT}")
 
 
+def upload_target(target: str) -> str:
+    """Where a redirect sends somebody whose upload belongs elsewhere.
+
+    To a gemini URI they would be sent when all is done.
+    """
+    return f"{SCHEME}{target.removeprefix('gemini')}" if target.startswith("gemini://") else target
+
+
 def edit_target(request: Request, target: str) -> str:
     """Where a redirect sends somebody who wants to edit, and will ask for that as it stands.
 
