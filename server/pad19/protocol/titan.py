@@ -21,7 +21,10 @@ from .uri import URI, InvalidURI, parse, percent_decode, percent_encode, resolve
 
 SCHEME = "titan"
 EDIT = "edit"
-_TOKEN = re.compile(r"(;token=)[^;?]*", re.IGNORECASE)
+# Clients that do not encode a token may have any character in it; others encode more than they need to.
+_BLANK = r"(?:\s|%20|%09)*"
+_NAME = "".join(f"(?:{letter}|%{ord(letter):x}|%{ord(letter.upper()):x})" for letter in "token")
+_TOKEN = re.compile(f"((?:;|%3B){_BLANK}{_NAME}{_BLANK}(?:=|%3D)).*", re.IGNORECASE | re.DOTALL)
 _FIRST = re.compile(rf";(?:(?:size|mime|token)=|{EDIT}(?=;|\Z))")
 # Some clients have put them behind the query, where they are a part of it.
 _TOO_LATE = re.compile(rf";(?:(?:size|mime)=|{EDIT}\Z)")
@@ -32,7 +35,7 @@ _MIMETYPE = re.compile(r"[\w!#$&^.+\-]+/[\w!#$&^.+\-]+(?:[ \t]*;[ -~]*)?", re.AS
 
 
 def without_token(uri: str) -> str:
-    """The URI as a log may keep it."""
+    """The URI as a log may keep it: nothing that follows the name of a token, which may be a part of it."""
     return _TOKEN.sub(r"\1...", uri)
 
 
