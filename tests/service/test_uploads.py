@@ -416,6 +416,42 @@ async def test_zones_and_routes_guard_together(guarded: Path) -> None:
         assert await answer(handler, edit("/own/n.gmi", ada)) == "61 this is for the owner"
 
 
+TAKING = """
+from pad19 import Routes, TitanRequest
+routes = Routes()
+@routes.titan("/{name}/x", max_size=1000)
+async def take(request: TitanRequest, name: str) -> str:
+    return f"{len(await request.upload.read())} bytes"
+"""
+ROUTED = [  # the zone, size, type, answer
+    ("small", 10, "image/png", "20 10 bytes"),
+    ("small", 11, "image/png", "59 at most 10 bytes may be uploaded here"),
+    ("text", 1000, "text/gemini", "20 1000 bytes"),  # the rest is for the route to say, not [capsule.titan]
+    ("text", 1001, "text/gemini", "59 at most 1000 bytes may be uploaded here"),
+    ("text", 5, "image/png", "59 image/png may not be uploaded here, only text/gemini"),
+    ("TEXT", 5, "image/png", "59 image/png may not be uploaded here, only text/gemini"),
+    ("text", 0, "image/png", "20 0 bytes"),
+    ("free", 1000, "image/png", "20 1000 bytes"),
+    ("none", 1000, "image/png", "20 1000 bytes"),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "mime", "expected"), ROUTED)
+async def test_what_zones_say_holds_for_routes(
+    name: str, size: int, mime: str, expected: str, folder: Path
+) -> None:
+    (folder / "routes/index.py").write_text(TAKING)
+    zones = (
+        "[[capsule.zone]]\npath = '/small/'\nwrite = 'everybody'\nmax_size = 10\nquota = 1\n"
+        "[[capsule.zone]]\npath = '/text/'\nwrite = 'everybody'\ntypes = 'text/gemini'\n"
+        "[[capsule.zone]]\npath = '/free/'\nwrite = 'everybody'\n"
+    )
+    config = configure(folder, f"[[capsule]]\nroutes = 'routes'\n{zones}{TITAN}max_size = 20\n")
+    async with handling(config) as handler:
+        said = await answer(handler, upload(f"/{name}/x", b"x" * size, mime=mime))
+        assert said.replace("text/gemini|", "") == expected
+
+
 # What strangers make us remember
 
 

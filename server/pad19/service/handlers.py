@@ -21,7 +21,7 @@ from .config.capsule import Capsule
 from .config.model import Config, ConfigError
 from .config.values import Who
 from .mounting import Backends
-from .uploads import tokens_of
+from .uploads import own_terms, tokens_of
 
 # By capsule.gone.status.
 _GONE = {
@@ -50,7 +50,8 @@ def handler_for(capsule: Capsule, backends: Backends | None = None, *, guarded: 
     zones = zones_of(capsule)
     inner = backends.in_front_of(files, capsule, zones) if backends else files
     if capsule.zones and guarded:
-        inner = Guard(zones, inner)  # behind rewrites: the path that they lead to is what counts
+        # Behind rewrites: the path that they lead to is what counts.
+        inner = Guard(zones, inner, own_terms(capsule))
     if rules:
         inner = Rewriting(rules, inner)
     texts = {**texts_in(capsule.lang), **capsule.texts}

@@ -1,5 +1,6 @@
 """From a capsule's configuration to the handler that takes uploads where no route does."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pad19.dispatch.prefixes import Prefixes
 from pad19.dispatch.router import Handler
 from pad19.dispatch.zones.guard import Zones
 from pad19.dispatch.zones.intake import Intake, UploadTerms
-from pad19.dispatch.zones.paths import parse_path
+from pad19.dispatch.zones.paths import Segments, parse_path
 from pad19.dispatch.zones.tokens import Tokens
 from pad19.protocol.failure import ProxyRequestRefused
 from pad19.protocol.request import Request
@@ -76,6 +77,15 @@ def zones_in_vain(capsule: Capsule) -> list[str]:
         for zone in capsule.zones
         if zone.write or zone.token or zone.max_size or zone.types or zone.quota
     ]
+
+
+def own_terms(capsule: Capsule) -> dict[Segments, Terms]:
+    """What zones themselves say of uploads, by their paths: it holds for those to routes, too."""
+    return {
+        parse_path(zone.path): Terms(zone.max_size or sys.maxsize, zone.types or ("*/*",))
+        for zone in capsule.zones
+        if zone.max_size or zone.types
+    }
 
 
 def tokens_of(tokens: tuple[Token, ...]) -> Tokens:

@@ -8,8 +8,10 @@ of each reading has to let the client in.
 Reading too much into a path closes it too often; it never opens it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
+from pad19.content.uploads import Terms
 from pad19.dispatch.router import Handler
 from pad19.protocol.failure import Failure
 from pad19.protocol.request import Request
@@ -20,6 +22,7 @@ from .programs import Programs
 from .zone import Zone
 
 _NO_PROGRAMS = Programs()
+_NO_TERMS: Mapping[Segments, Terms] = MappingProxyType({})
 
 
 class Zones:
@@ -94,11 +97,15 @@ class Zones:
 
 
 class Guard:
-    """A handler in front of another one."""
+    """A handler in front of another one.
 
-    def __init__(self, zones: Zones, inner: Handler) -> None:
+    ``terms``: by the paths of zones, what these say of uploads themselves, whoever takes them.
+    """
+
+    def __init__(self, zones: Zones, inner: Handler, terms: Mapping[Segments, Terms] = _NO_TERMS) -> None:
         self._zones = zones
         self._inner = inner
+        self._terms = terms
 
     async def __call__(self, request: Request) -> Response:
         """Let the other one answer those who may pass.
@@ -107,7 +114,12 @@ class Guard:
         and routes have policies of their own.
 
         Raises:
+            BadRequest: An upload is larger, or of another type, than a zone takes.
             Failure: See `Zone.admit`; and whatever the other one raises.
         """
         self._zones.admit(request)
+        if request.upload is not None and self._terms:
+            for zone in self._zones.covering(request):
+                if terms := self._terms.get(zone.path):
+                    terms.check(request.upload)
         return await self._inner(request)
