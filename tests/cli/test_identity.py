@@ -1,4 +1,5 @@
 import fcntl
+import json
 import os
 import re
 import subprocess
@@ -233,6 +234,32 @@ def test_no_file_to_be_found(text: str, sentence: str, monkeypatch: pytest.Monke
     result = by_configuration(text)
     assert result.exit_code == 2
     assert sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    "include",
+    ["sites/*.toml", "sites/ada.toml", ["*.toml", "sites/a*.toml", 5, "none/*"], "${PAD19_SITES}/*"],
+)
+def test_the_file_that_an_included_one_names(include: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAD19_SITES", "sites")
+    Path("sites").mkdir()
+    Path("sites/ada.toml").write_text(f"{ZONE}allow = 'file:../people.txt'\n")
+    main = f"include = {json.dumps(include)}\n"
+    assert by_configuration(main).exit_code == 0
+    assert content().endswith(f"{ADA} Ada\n")
+    assert by_configuration(f"{main}{ZONE}write = 'file:people.txt'\n", "remove", "Ada").exit_code == 0
+    assert ADA not in content()
+    several = by_configuration(f"{main}{ZONE}write = 'file:others.txt'\n")
+    assert "name several files: others.txt, sites/../people.txt; or give" in several.stderr
+
+
+def test_an_included_file_that_is_wrong() -> None:
+    result = by_configuration("include = 'none.toml'")
+    assert result.exit_code == 2
+    assert "There is no none.toml here; give --file." in result.stderr
+    Path("none.toml").write_text("x")
+    assert "none.toml cannot be read: " in by_configuration("include = 'none.toml'").stderr
+    assert '"${PAD19_NONE}" must name' in by_configuration("include = '${PAD19_NONE}'").stderr
 
 
 def test_no_configuration() -> None:

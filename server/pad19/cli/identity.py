@@ -167,26 +167,55 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _default_file() -> Path:
-    """The file of those whom pad19.toml here lets in.
+    """The file of those whom pad19.toml here lets in, or a file that it includes.
 
     Not by way of the whole configuration: that is not right before the file is there.
     """
-    file = Path("pad19.toml")
+    main = Path("pad19.toml")
+    found: dict[str, Path] = {}  # by their real paths: two files may write one in two ways
+    for file, table in _configuration(main):
+        for name in _named(table):
+            path = file.parent / _expanded(file, f"file:{name}").removeprefix("file:")
+            found.setdefault(os.path.realpath(path), path)
+    if len(found) != 1:
+        several = f"several files: {', '.join(sorted(map(str, found.values())))}"
+        said = several if found else 'no file: write for example allow = "file:members.txt"'
+        raise click.UsageError(f"The zones in {main} name {said}; or give --file.")
+    return next(iter(found.values()))
+
+
+def _configuration(main: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The file, and those that it includes, with what they say."""
+    table = _table(main)
+    yield main, table
+    include = table.get("include", [])
+    patterns = [
+        item for item in (include if isinstance(include, list) else [include]) if isinstance(item, str)
+    ]
+    if not patterns:
+        return
+    from pad19.service.config.load import matches  # costs msgspec, which the others do without
+
+    for pattern in patterns:
+        for file in matches(_expanded(main, pattern), main.parent):
+            if file != main:  # "*.toml"
+                yield file, _table(file)
+
+
+def _table(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text("utf-8-sig"))
+        return tomllib.loads(file.read_text("utf-8-sig"))
     except FileNotFoundError:
-        raise click.UsageError("There is no pad19.toml here; give --file.") from None
+        raise click.UsageError(f"There is no {file} here; give --file.") from None
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{file} cannot be read: {error}; mend it, or give --file.") from error
-    found = sorted({*_named(table)})
-    if len(found) != 1:
-        several = f"several files: {', '.join(found)}"
-        said = several if found else 'no file: write for example allow = "file:members.txt"'
-        raise click.UsageError(f"The zones in {file} name {said}; or give --file.")
+
+
+def _expanded(file: Path, text: str) -> str:
     try:
-        return file.parent / expand(found[0], os.environ)
+        return expand(text, os.environ)
     except ValueError as error:
-        raise click.UsageError(f'{file}: "file:{found[0]}" {error}; mend it, or give --file.') from error
+        raise click.UsageError(f'{file}: "{text}" {error}; mend it, or give --file.') from error
 
 
 def _named(table: Any) -> Iterator[str]:
