@@ -2,6 +2,12 @@
 
 The index is an SQLite file (FTS5) in the state folder. watchfiles tells when a page has changed, and
 then whatever is new is read again. The file can be deleted at any time: it is made anew.
+
+It reads files, which no zone keeps it from, and shows what it finds to everybody. So pad19.toml has to name
+what not all may read:
+
+    [capsule.settings]
+    search_leaves_out = ["/members/"]
 """
 
 import os

@@ -1,5 +1,7 @@
+import re
 import sqlite3
 import threading
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from pad19 import ServerUnavailable
 from pad19.testing import Answer, Client
+
+from .conftest import CAPSULE
 
 PATIENCE = 15.0  # seconds until something that must happen counts as missing
 
@@ -140,6 +144,15 @@ async def test_what_nobody_can_have_is_not_found(search: ModuleType, content: Pa
     assert sorted(await paths(search, "moon")) == ["/index.gmi", "/members/list.gmi", "/notes/moon.gmi"]
     update(search, content, "/members/", "/notes/")
     assert await paths(search, "moon") == ["/index.gmi"]
+
+
+def test_the_zone_that_the_manual_teaches_is_left_out() -> None:
+    settings = tomllib.loads((CAPSULE / "pad19.toml").read_text("utf-8"))["capsule"][0]["settings"]
+    page = (CAPSULE / "content/hosting/members.gmi").read_text("utf-8")
+    path = re.search(r'\[\[capsule.zone\]\]\npath = "(.*)"\nallow = "file:', page)
+    assert path
+    assert path[1] in settings["search_leaves_out"]
+    assert "search_leaves_out" in page
 
 
 async def test_pages_that_are_no_text(search: ModuleType, content: Path) -> None:
