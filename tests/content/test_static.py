@@ -94,6 +94,10 @@ HIDDEN = {
     "sub/meta": "meta",
     "a.meta": "a",
     "...": "dots",
+    ".titan/a.gmi/20261123T093040.552718297Z": "of yesterday",
+    "sub/.titan/a.gmi/x": "of yesterday",
+    ".titan-new": "half",
+    ".titanic": "ship",
 }
 HIDDEN_ROWS = [  # path, by default, with ``hidden``
     ("/.meta", "51", "51"),
@@ -102,6 +106,11 @@ HIDDEN_ROWS = [  # path, by default, with ``hidden``
     ("/sub/%2Emeta", "51", "51"),
     ("/.meta/", "51", "51"),
     ("/.meta/x", "51", "51"),
+    ("/.titan/a.gmi/20261123T093040.552718297Z", "51", "51"),
+    ("/sub/%2Etitan/a.gmi/x", "51", "51"),
+    ("/.titan", "51", "51"),
+    ("/.titan-new", "51", "51"),
+    ("/.titanic", "51", "ship"),
     ("/.secret", "51", "secret"),
     ("/.git/config", "51", "config"),
     ("/.git", "51", "31 /.git/"),
@@ -258,11 +267,12 @@ async def test_listing_is_off_unless_asked_for(tmp_path: Path) -> None:
 
 
 async def test_listing_shows_hidden_names_if_asked_for(tmp_path: Path) -> None:
-    make(tmp_path, {".hidden": "", ".meta": ""})
+    make(tmp_path, {".hidden": "", ".meta": "", ".titan/a": "", ".titan-x": ""})
     assert await page(StaticFiles(tmp_path, listing=True), "/") == "# /\n\n"
     shown = await page(StaticFiles(tmp_path, listing=True, hidden=True), "/")
     assert "=> .hidden " in shown
     assert ".meta" not in shown
+    assert ".titan" not in shown
 
 
 async def test_listing_has_no_memory(tmp_path: Path) -> None:

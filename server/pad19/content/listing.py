@@ -12,6 +12,8 @@ from pad19.protocol.gemtext import Gemtext
 from pad19.protocol.uri import percent_encode
 
 from .files import Absent, absences, open_beneath
+from .inodes import TEMPORARY
+from .versions import FOLDER
 
 SIDECAR = ".meta"
 
@@ -35,7 +37,7 @@ class Entry:
 def scan(root: str, relative: str, *, hidden: bool) -> list[Entry]:
     """What may be listed in a folder (``""``, ``a/``) beneath ``root``, in no order.
 
-    Left out are names with a dot in front (unless ``hidden``), sidecar files always, names that are
+    Left out are names with a dot in front (unless ``hidden``), those of ours always, names that are
     not UTF-8, whatever is neither a file nor a folder, and links that are broken or lead out of
     ``root``. Blocks: call it in a worker thread.
 
@@ -51,13 +53,18 @@ def scan(root: str, relative: str, *, hidden: bool) -> list[Entry]:
         # What was judged, and not what is at its path by now.
         with absences(os.path.join(root, relative)), os.scandir(opened.fd) as found:
             for item in found:
-                if item.name == SIDECAR or (item.name.startswith(".") and not hidden):
+                if item.name.startswith(".") and (not hidden or is_reserved(item.name)):
                     continue
                 if entry := _examine(item, root, relative):
                     entries.append(entry)
     finally:
         os.close(opened.fd)
     return entries
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name is never served: that of a sidecar file, or of what uploads keep beside files."""
+    return name in {SIDECAR, FOLDER} or name.startswith(TEMPORARY)
 
 
 def _examine(item: os.DirEntry[str], root: str, relative: str) -> Entry | None:

@@ -33,7 +33,7 @@ from .files import (
     signature,
     signature_of,
 )
-from .listing import SIDECAR
+from .listing import is_reserved
 from .memory import Kept, Memory
 from .mimetype import MimeTypes
 from .notices import Notices
@@ -65,7 +65,8 @@ class StaticFiles:
     """A handler: `Request` to `Response`, for one folder.
 
     ``index``: the names that answer for a folder, in this order. ``listing``: folders without one
-    are listed. ``hidden``: names that begin with a dot are served, except sidecar files.
+    are listed. ``hidden``: names that begin with a dot are served, except sidecar files and what uploads
+    keep.
     """
 
     def __init__(
@@ -131,9 +132,11 @@ class StaticFiles:
         """Refuse what cannot or must not name a file, without asking the disk."""
         *folders, last = path[1:].split("/")
         for depth, name in enumerate([*folders, last] if last else folders):
-            if not name or name == SIDECAR:  # "//" is no shorthand for "/"
+            if not name:  # "//" is no shorthand for "/"
                 raise NotFound
-            if name.startswith(".") and not self._hidden and (depth or name != WELL_KNOWN):
+            if not name.startswith("."):
+                continue
+            if is_reserved(name) or (not self._hidden and (depth or name != WELL_KNOWN)):
                 raise NotFound
 
     def _check_root(self) -> None:
