@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -136,6 +137,11 @@ REFUSED = [  # path, status, errormsg
     ("/a%E2%80%AEimg.gmi", 59, "the path has a name with characters that nobody can see"),
     ("/%20.gmi", 59, "the path has a name with characters that nobody can see"),
     ("/a.gmi%20", 59, "the path has a name with characters that nobody can see"),
+    *(
+        (f"/{quote(name)}.gmi", 59, "the path has a name with characters that nobody can see")
+        for name in (*map("a{}".format, "\x7f\x85\u2028\u200b\u200f\u2066\ufeff\xad"), "\u200ca")
+    ),
+    ("/a.gmi%E2%80%8D", 59, "the path has a name with characters that nobody can see"),
     (f"/{LONG}", 59, "the path has a name of more than 255 bytes"),
     (f"/{'%C3%A9' * 126}.gmi", 59, "the path has a name of more than 255 bytes"),
     (f"/{LONG}/a.gmi", 59, "the path has a name of more than 255 bytes"),
@@ -151,6 +157,20 @@ REFUSED = [  # path, status, errormsg
     ("/outside/a.gmi", 59, "a part of the path is no folder"),
     ("/outside/new/a.gmi", 59, "a part of the path is no folder"),
 ]
+
+
+NAMES = [
+    "نمی\u200cشود",
+    "👩\u200d🚀",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "東\u3000京",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_names_of_all_writings(capsule: Capsule, name: str) -> None:
+    assert (await capsule.answer(upload(f"/{quote(name)}.gmi", b"x"))).startswith("30 ")
+    assert capsule.files == {**UNTOUCHED, f"{name}.gmi": b"x"}
 
 
 @pytest.mark.parametrize("folders", [False, True])

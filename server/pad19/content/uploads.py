@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import sys
+import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -41,6 +42,11 @@ LOGGER = logging.getLogger("pad19.content")
 THREADS = 8  # that write at once; disks do not get faster with more
 MAX_NAME = 255  # bytes, on the file systems that there are
 _MOVED = {Status.TEMPORARY_REDIRECT, Status.PERMANENT_REDIRECT}
+# Controls, separators of lines, and what changes the direction of text or takes no room: names that look like
+# others. Those that join letters do so in Persian and in emoji, and tags make flags.
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"
+_TAGS = range(0xE0020, 0xE0080)
 _FOLDER = "this is the path of a folder: add the name of a file"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -254,11 +260,15 @@ def _place(request: Request) -> Place:
             raise BadRequest("the path has an empty segment")
         if each.startswith("."):
             raise PermanentFailure("names that begin with a dot are not for uploads")
-        if not each.isprintable() or each != each.strip():
+        if not all(map(_is_seen, each)) or each != each.strip().strip(_JOINERS):
             raise BadRequest("the path has a name with characters that nobody can see")
         if len(each.encode()) > MAX_NAME:
             raise BadRequest(f"the path has a name of more than {MAX_NAME} bytes")
     return Place(tuple(folders), name)
+
+
+def _is_seen(char: str) -> bool:
+    return unicodedata.category(char) not in _UNSEEN or char in _JOINERS or ord(char) in _TAGS
 
 
 def _moved(request: Request, target: str, status: Status) -> Response:
