@@ -215,7 +215,10 @@ WRONG = [  # arguments, exit status, what is said
     (["a.gmi", "b.gmi", "localhost/"], 2, "name a FILE and a URL."),
     (["--delete", "a.gmi", "localhost/"], 2, "--delete takes a URL alone."),
     ([], 2, "Missing argument"),
-    (["a.gmi", "http://localhost/"], 2, "only gemini URLs can be fetched, not http"),
+    (["a.gmi", "http://localhost/"], 2, "only to titan and gemini URLs can be uploaded, not http"),
+    (["a.gmi", "titan:localhost/x"], 2, "write titan:// in front of the host, or nothing."),
+    (["a.gmi", "Titan//localhost/x"], 2, "write titan:// in front of the host, or nothing."),
+    (["a.gmi", "gemini//localhost/x"], 2, "write gemini:// in front of the host, or nothing"),
     (["a.gmi", "titan://me@localhost/"], 2, "there is no user in a Gemini URL"),
     (
         ["a.gmi", f"localhost/{'x' * 995}"],
@@ -402,8 +405,7 @@ def test_nothing_was_changed(editor: Callable[[str], None], tmp_path: Path) -> N
 NOT_SAVED = [  # what the editor does, the server's answer, what is said, what is kept
     ("echo more >> $1", b"50 changed meanwhile\r\n", "50 changed meanwhile", b"# Old\nmore\n"),
     ("echo more >> $1", b"bad\r\n", "Error: ", b"# Old\nmore\n"),
-    (": > $1", SAVED, "Error: the text is empty, and that would delete the page", b""),
-    ("exit 3", SAVED, "Error: ", b"# Old\n"),
+    ("echo more >> $1; exit 3", SAVED, "Error: ", b"# Old\nmore\n"),
 ]
 
 
@@ -470,6 +472,38 @@ def test_a_page_that_is_not_found_again(header: str, sentence: str, editor: Call
     assert result.exit_code == 1
     assert said(result)[-1] == f"Error: {sentence}"
     assert not Path("ran").exists()
+
+
+NOTHING_WRITTEN = [  # what the editor does, what is said
+    (": > $1", "Error: the text is empty, and that would delete the page"),
+    ("exit 3", "Error: "),
+]
+
+
+@pytest.mark.parametrize(("does", "sentence"), NOTHING_WRITTEN)
+def test_nothing_is_kept_where_nothing_was_written(
+    does: str, sentence: str, editor: Callable[[str], None], tmp_path: Path
+) -> None:
+    editor(does)
+    with serving(Taking()) as server:
+        result = run(edit, f"{server.name}/n.gmi")
+    assert result.exit_code == 1
+    assert said(result)[-1].startswith(sentence)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("/none/editor", "No such file or directory"), ("vi '", "No closing quotation")]
+)
+def test_there_is_no_editor(name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDITOR", name)
+    with serving(Taking()) as server:
+        result = run(edit, f"{server.name}/n.gmi")
+    assert result.exit_code == 1
+    assert said(result)[1:] == [
+        f"Error: the editor cannot be started ({reason}); name another one in VISUAL or EDITOR"
+    ]
+    assert kept(tmp_path) == []
 
 
 @pytest.mark.parametrize("header", [b"59 no", b"60 a certificate"])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CHUNK = 64 * 1024  # bytes
 NOT_FOUND = 51
 MAX_REDIRECTS = 5  # in a row (network specification, section "Redirection")
+_HALF_A_SCHEME = re.compile(r"titan(?://|:/(?!/)|:(?![/0-9]))", re.IGNORECASE)  # as in `complete`
 _EDIT = re.compile(rf";{EDIT}(?=\?|\Z)")
 
 token_option = click.option(
@@ -45,10 +46,12 @@ def target_of(typed: str) -> URI:
         click.BadParameter: It is none.
     """
     text = typed.strip()
+    if _HALF_A_SCHEME.match(text):
+        raise click.BadParameter("write titan:// in front of the host, or nothing.", param_hint="URL")
     if text.lower().startswith(f"{SCHEME}://"):
         text = f"gemini{text[len(SCHEME) :]}"
     try:
-        return replace(complete(text), scheme=SCHEME)
+        return replace(complete(text, "only to titan and gemini URLs can be uploaded"), scheme=SCHEME)
     except InvalidURI as error:
         raise click.BadParameter(f"{error}.", param_hint="URL") from error
 

@@ -21,8 +21,8 @@ def edit(uri: str, token: str | None, flags: Flags) -> None:
     """Open the text at URL in your editor, and upload it when you have changed it.
 
     The editor is the one that VISUAL or EDITOR names. Where nothing is yet, you begin with an empty text. A
-    server may refuse it if somebody else has changed the page meanwhile; whatever goes wrong, your text is
-    kept in a file, whose name you are told.
+    server may refuse it if somebody else has changed the page meanwhile; whatever goes wrong, what you have
+    written is kept in a file, whose name you are told.
 
     The exit status is 0 if the server took it, or if nothing was changed; 1 for all else, and 2 for a wrong
     command line.
@@ -34,16 +34,42 @@ def edit(uri: str, token: str | None, flags: Flags) -> None:
     before = page.getvalue()
     path = _write(before, target.path)
     try:
-        click.edit(filename=str(path))
+        _open_editor(path)
         if _read(path) == before:
             click.echo("Nothing was changed.", err=True)
         else:
             _send(path, delivery, mimetype)
     except BaseException:
-        if path.exists():
+        if not _is_worthless(path, before):
             click.echo(f"Your text is kept in {path}", err=True)
         raise
     path.unlink()
+
+
+def _open_editor(path: Path) -> None:
+    try:
+        click.edit(filename=str(path))
+    except (click.ClickException, ValueError) as error:
+        reason = error if isinstance(error, ValueError) else error.__cause__
+        if not isinstance(reason, ValueError | OSError):
+            raise  # it was there, and failed
+        said = reason.strerror if isinstance(reason, OSError) else reason
+        raise click.ClickException(
+            f"the editor cannot be started ({said}); name another one in VISUAL or EDITOR"
+        ) from error
+
+
+def _is_worthless(path: Path, before: bytes) -> bool:
+    """Whether a text is gone, or nobody has written anything; then it is removed."""
+    try:
+        if path.read_bytes() not in {before, b""}:
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes:
