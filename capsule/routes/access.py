@@ -71,7 +71,7 @@ async def door(request: Request) -> Gemtext:
     else:
         page.text("You come without a certificate. Your client will offer to make one.")
     page.link("ask", "Ask to be let in")
-    if fingerprint in request.settings.get("owners", ()):
+    if is_owner(request):
         page.link("waiting", "Who waits")
     return page.link("../examples.gmi", "All examples")
 
@@ -140,10 +140,24 @@ async def done(request: Request, who: str) -> Redirect:
     return Redirect("../waiting")
 
 
+def is_owner(request: Request) -> bool:
+    """Whether the visitor's certificate, or its public key, is listed: in capitals or not, as in zones."""
+    certificate = request.client.certificate
+    if certificate is None:
+        return False
+    owners = {digits(owner) for owner in request.settings.get("owners", ())}
+    return bool(owners & {digits(certificate.fingerprint), digits(certificate.key_fingerprint)})
+
+
+def digits(fingerprint: str) -> str:
+    """A fingerprint without what may be left out."""
+    return fingerprint.lower().replace(":", "").removeprefix("sha256")
+
+
 def only_for_owners(request: Request) -> None:
     """Let owners pass, or raise the answer for others.
 
     Where it is known from the start who may pass, @routes.gemini(..., allow={...}) does the same.
     """
-    if request.client.fingerprint not in request.settings.get("owners", ()):
+    if not is_owner(request):
         raise CertificateNotAuthorised("this page is for the owner of the capsule")

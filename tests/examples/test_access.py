@@ -1,3 +1,4 @@
+import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -51,6 +52,26 @@ async def test_names_that_are_refused(client: Client, name: str) -> None:
 async def test_who_asks_too_often_waits(client: Client) -> None:
     statuses = [(await client.get("/access/ask", "Ada", certificate=ADA)).status for _ in range(6)]
     assert statuses == [30] * 5 + [44]
+
+
+OWNERS = [
+    OWNER.fingerprint.upper(),
+    OWNER.fingerprint.removeprefix("sha256:"),
+    OWNER.key_fingerprint,
+    ":".join(re.findall("..", OWNER.key_fingerprint.removeprefix("sha256:").upper())),
+]
+
+
+@pytest.mark.parametrize("written", OWNERS)
+async def test_owners_are_known_however_they_are_written(
+    example: Callable[[str], ModuleType], store: Store, written: str
+) -> None:
+    settings = {"owners": [written]}
+    async with Client(example("access").routes, prefix="/access", settings=settings, store=store) as client:
+        assert (await client.get("/access/waiting", certificate=OWNER)).status == 20
+        assert "=> waiting" in (await client.get("/access/", certificate=OWNER)).text
+        assert (await client.get("/access/waiting", certificate=ADA)).status == 61
+        assert "=> waiting" not in (await client.get("/access/")).text
 
 
 @pytest.mark.parametrize(
