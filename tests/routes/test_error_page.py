@@ -21,6 +21,7 @@ from pad19.routes.interface import CallNext
 from pad19.routes.loading.loader import load
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes
+from support.uploads import edit, upload
 
 _packages = count()
 
@@ -119,6 +120,25 @@ async def test_the_page_of_an_exception(tmp_path: Path, caplog: pytest.LogCaptur
     text = text.replace(error_id, "0").replace(f"{Path(json.__file__).parents[1]}/", "")
     assert re.sub(r"(json/\w+\.py, line )\d+", r"\g<1>0", text) == PAGE
     assert "hunter2" not in text
+
+
+TAKE = """\
+from pad19 import Routes, TitanRequest
+routes = Routes()
+@routes.titan("/{name}")
+@routes.titan("/{name}", edit=True)
+async def take(request: TitanRequest, name: str) -> str:
+    raise ValueError("no\\nroom")
+"""
+
+
+@pytest.mark.parametrize("request_", [upload("/a/x", b"x"), edit("/a/x")])
+async def test_who_uploads_gets_a_failure(tmp_path: Path, request_: Request) -> None:
+    response = await mounted(tmp_path, a=TAKE)(request_)
+    assert isinstance(response, Reply)
+    assert response.status == 42
+    assert re.fullmatch(r"error [0-9a-f]{8}: ValueError: no, a\.py, line 6, in take", response.meta)
+    assert response.body == b""
 
 
 MODULES = [  # text of a.py, page

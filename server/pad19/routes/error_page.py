@@ -29,7 +29,12 @@ MAX_TEXT = 2000  # characters of a message
 
 
 def answer(request: Request, error: BaseException, error_id: str) -> Reply:
-    """The page of an exception that a route raised; to be the ``on_error`` of `Mounted`."""
+    """The page of an exception that a route raised; to be the ``on_error`` of `Mounted`.
+
+    Who uploads would take a page for success, so there it is a line.
+    """
+    if request.upload is not None:
+        return Reply(Status.CGI_ERROR, f"error {error_id}: {_line_of(error)}")
     page = Gemtext()
     for number, (relation, inner, frames) in enumerate(_related(error)):
         _show_error(page, _text(f"{relation}{summary_of(inner)}"), level=2 if number else 1)
@@ -62,6 +67,12 @@ def routes_instead(module: BrokenModule) -> Routes:
         return response
 
     return routes
+
+
+def _line_of(error: BaseException) -> str:
+    _, inner, frames = next(_related(error))
+    places = [_place(frame) for frame in frames if frame.is_own]
+    return ", ".join([plain(summary_of(inner).partition("\n")[0]), *places[:1]])
 
 
 def _related(error: BaseException) -> Iterator[tuple[str, BaseException, list[Frame]]]:
