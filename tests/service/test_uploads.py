@@ -134,6 +134,15 @@ WRONG = [  # text, the problem
         "content, where an upload could replace it: move it out",
     ),
     (
+        f"[[capsule]]\ncertificate = 'content/n.gmi'\nkey = 'other.key'\n{TITAN}",
+        "capsule[1].certificate is",
+    ),
+    (
+        "[[capsule]]\nproxy = [{ path = '/x/', to = 'gemini://b.test/', certificate = 'content/n.gmi', "
+        f"key = 'other.key' }}]\n{TITAN}",
+        "capsule[1].proxy[1].certificate is",
+    ),
+    (
         "[[capsule]]\nproxy = [{ path = '/x/', to = 'gemini://b.test/', certificate = 'content/n.gmi', "
         "key = 'content/n.gmi' }]\n",
         "capsule[1].proxy[1].key is",
@@ -160,6 +169,7 @@ def test_what_is_wrong(folder: Path, text: str, problem: str) -> None:
     for name in ("routes/pages", "cgi-bin/pages", "sites/routes", "sites/cgi"):
         (folder / name).mkdir(parents=True)
     (folder / "linked").symlink_to("sites/routes")
+    (folder / "other.key").touch()
     said = problems(folder, text)
     assert problem in said
     assert "1234567" not in said

@@ -49,6 +49,7 @@ def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
         yield from _programs(key, capsule, config)
         yield from _uploads(key, capsule, config)
     yield from _served_secrets(config)
+    yield from _replaceable(config)
 
 
 def _programs(key: str, capsule: Capsule, config: Config) -> Iterator[Problem]:
@@ -252,22 +253,34 @@ def _served_secrets(config: Config) -> Iterator[Problem]:
                     f"which would publish {what}: {mend}",
                 )
                 break
+
+
+def _replaceable(config: Config) -> Iterator[Problem]:
+    """What everybody may read, but uploads must not replace."""
+    named = [
+        (place, Path(who.value))
+        for number, capsule in enumerate(config.capsules, 1)
+        for place, who in _whos(f"capsule[{number}]", capsule)
+        if who.kind == "ca"
+    ]
     for number, capsule in enumerate(config.capsules, 1):
-        for place, who in _whos(f"capsule[{number}]", capsule):
-            content = next(
-                (
-                    each.content
-                    for each in config.capsules
-                    if each.titan and _inside(Path(who.value), each.content)
-                ),
-                None,
+        key = f"capsule[{number}]"
+        shown_to_clients = [(key, capsule.certificate)]
+        shown_to_clients += [
+            (f"{key}.proxy[{position}]", proxy.certificate)
+            for position, proxy in enumerate(capsule.proxies, 1)
+        ]
+        named += [(f"{place}.certificate", path) for place, path in shown_to_clients if path]
+    for place, path in named:
+        content = next(
+            (each.content for each in config.capsules if each.titan and _inside(path, each.content)), None
+        )
+        if content:
+            yield (
+                place,
+                f"is {shown_path(path)}, inside of the content folder {shown_path(content)}, "
+                "where an upload could replace it: move it out",
             )
-            if who.kind == "ca" and content:
-                yield (
-                    place,
-                    f"is {shown_path(Path(who.value))}, inside of the content folder {shown_path(content)}, "
-                    "where an upload could replace it: move it out",
-                )
 
 
 def _secrets(config: Config) -> Iterator[tuple[str, Path, str]]:
