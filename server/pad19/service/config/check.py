@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pad19.content.mimetype import MimeTypes
@@ -11,11 +10,11 @@ from pad19.dispatch.zones.paths import parse_path
 from pad19.dispatch.zones.tokens import MIN_LENGTH
 
 from .capsule import Capsule
+from .exposure import code_of, exposures, tokens_of, whos_of
 from .listen import Listen
 from .model import Config
 from .paths import Problem, check_paths
 from .read import shown, shown_path
-from .values import Token, Who
 
 
 def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
@@ -46,24 +45,15 @@ def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
                 yield f"{key}.{missing}", f"is missing beside {given}: write it too, or neither of them"
         yield from check_paths(key, capsule)
         yield from _zones(key, capsule)
-        yield from _programs(key, capsule, config)
-        yield from _uploads(key, capsule, config)
-    yield from _served_secrets(config)
-    yield from _replaceable(config)
+        yield from _programs(key, capsule)
+        yield from _tokens(key, capsule)
+    yield from exposures(config)
 
 
-def _programs(key: str, capsule: Capsule, config: Config) -> Iterator[Problem]:
-    """Code is to be run, not read, and not to be written either: other capsules may take uploads."""
-    for place, folder in _code(key, capsule):
-        content = next((each.content for each in config.capsules if _inside(folder, each.content)), None)
+def _programs(key: str, capsule: Capsule) -> Iterator[Problem]:
+    for place, folder in code_of(key, capsule):
         if reason := _no_folder(folder):
             yield place, f"is {shown_path(folder)}, but {reason}"
-        elif content:
-            yield (
-                place,
-                f"is {shown_path(folder)}, inside of the content folder {shown_path(content)}, "
-                "which would publish the code: move it out",
-            )
     taken = [
         (f"{name}.{shown(prefix)}", prefix) for name in ("cgi", "scgi") for prefix in getattr(capsule, name)
     ]
@@ -125,7 +115,7 @@ def _zones(key: str, capsule: Capsule) -> Iterator[Problem]:
                 f"{place}.path",
                 f"is {zone.path}, which is the path of {other} already: make one zone of them",
             )
-    for place, who in _whos(key, capsule):
+    for place, who in whos_of(key, capsule):
         if who.kind == "name" and who.value not in capsule.people:
             yield (
                 place,
@@ -136,71 +126,12 @@ def _zones(key: str, capsule: Capsule) -> Iterator[Problem]:
             yield place, f"is {shown_path(Path(f'{who.kind}:{who.value}'))}, which is missing: {mend}"
 
 
-def _uploads(key: str, capsule: Capsule, config: Config) -> Iterator[Problem]:
-    """What is uploaded must not become code, and not be where everybody is served what has a dotted name."""
-    for place, token in _tokens(key, capsule):
+def _tokens(key: str, capsule: Capsule) -> Iterator[Problem]:
+    for place, token in tokens_of(key, capsule):
         if token.kind == "file" and _is_missing(Path(token.value)):
             yield place, f"is {shown_path(Path(f'file:{token.value}'))}, which is missing: make it"
         elif token.kind == "text" and len(token.value) < MIN_LENGTH:  # which nobody else need read
             yield place, f"has less than {MIN_LENGTH} characters: write a longer one"
-    if capsule.titan is None:
-        return
-    for number, other in enumerate(config.capsules, 1):
-        if other.hidden and (
-            _inside(other.content, capsule.content) or _inside(capsule.content, other.content)
-        ):
-            yield (
-                f"capsule[{number}].hidden",
-                f"is true, which would publish previous versions of what is uploaded by {key}.titan: "
-                "set it to false",
-            )
-        for place, folder in _code(f"capsule[{number}]", other):
-            if _inside(capsule.content, folder):
-                yield (
-                    place,
-                    f"is {shown_path(folder)}, and {key}.content lies in it, so code could be uploaded: "
-                    "move one of them",
-                )
-    for number, pattern in enumerate(config.include, 1):
-        if config.source and _may_match(config.source.parent / pattern, capsule.content):
-            yield (
-                f"include[{number}]",
-                f"is {shown(pattern)}, which could match what is uploaded to {key}.content: "
-                "name another folder",
-            )
-
-
-def _code(key: str, capsule: Capsule) -> Iterator[tuple[str, Path]]:
-    """The folders of programs and routes, and where."""
-    for prefix, folder in capsule.cgi.items():
-        yield f"{key}.cgi.{shown(prefix)}", folder
-    if capsule.routes:
-        yield f"{key}.routes", capsule.routes
-
-
-def _may_match(pattern: Path, folder: Path) -> bool:
-    """Whether a file below ``folder`` could be one that ``pattern`` means."""
-    for form in (os.path.abspath, os.path.realpath):
-        parts, wanted = Path(form(folder)).parts, Path(form(pattern)).parent.parts
-        if len(parts) <= len(wanted) and all(map(fnmatchcase, parts, wanted)):
-            return True
-    return False
-
-
-def _tokens(key: str, capsule: Capsule) -> Iterator[tuple[str, Token]]:
-    """All tokens, and where."""
-    named = [(f"{key}.zone[{number}]", zone.token) for number, zone in enumerate(capsule.zones, 1)]
-    for place, tokens in [*named, (f"{key}.titan", capsule.titan.token if capsule.titan else ())]:
-        for position, token in enumerate(tokens, 1):
-            yield f"{place}.token[{position}]", token
-
-
-def _whos(key: str, capsule: Capsule) -> Iterator[tuple[str, Who]]:
-    """All who are named in zones, and where."""
-    for number, zone in enumerate(capsule.zones, 1):
-        for name, listed in (("allow", zone.allow or ()), ("write", zone.write), ("deny", zone.deny)):
-            for position, who in enumerate(listed, 1):
-                yield f"{key}.zone[{number}].{name}[{position}]", who
 
 
 def _no_folder(path: Path, *, is_read: bool = True) -> str | None:
@@ -228,84 +159,3 @@ def _is_missing(path: Path) -> bool:
     except OSError:
         pass  # whoever loads it has more to say
     return False
-
-
-def _served_secrets(config: Config) -> Iterator[Problem]:
-    """Keys would be handed to everybody, and so would the addresses in the log."""
-    folders: list[Path] = []
-    for number, capsule in enumerate(config.capsules, 1):
-        own = [path for path in (config.source, *config.included) if path and _inside(path, capsule.content)]
-        if own and capsule.content.is_dir():
-            yield (
-                f"capsule[{number}].content",
-                f"is {shown_path(capsule.content)}, which would publish {own[0].name}: "
-                "move the pages into a folder of their own, and name that",
-            )
-        else:
-            folders.append(capsule.content)
-    for key, path, what in _secrets(config):
-        mend = "name one elsewhere" if key == "server.certs" else "move it out"  # it may be made by a start
-        for folder in folders:
-            if _inside(path, folder):
-                yield (
-                    key,
-                    f"is {shown_path(path)}, inside of the content folder {shown_path(folder)}, "
-                    f"which would publish {what}: {mend}",
-                )
-                break
-
-
-def _replaceable(config: Config) -> Iterator[Problem]:
-    """What everybody may read, but uploads must not replace."""
-    named = [
-        (place, Path(who.value))
-        for number, capsule in enumerate(config.capsules, 1)
-        for place, who in _whos(f"capsule[{number}]", capsule)
-        if who.kind == "ca"
-    ]
-    for number, capsule in enumerate(config.capsules, 1):
-        key = f"capsule[{number}]"
-        shown_to_clients = [(key, capsule.certificate)]
-        shown_to_clients += [
-            (f"{key}.proxy[{position}]", proxy.certificate)
-            for position, proxy in enumerate(capsule.proxies, 1)
-        ]
-        named += [(f"{place}.certificate", path) for place, path in shown_to_clients if path]
-    for place, path in named:
-        content = next(
-            (each.content for each in config.capsules if each.titan and _inside(path, each.content)), None
-        )
-        if content:
-            yield (
-                place,
-                f"is {shown_path(path)}, inside of the content folder {shown_path(content)}, "
-                "where an upload could replace it: move it out",
-            )
-
-
-def _secrets(config: Config) -> Iterator[tuple[str, Path, str]]:
-    """A key, the path that it names, and what is there that is not for everybody."""
-    yield "server.certs", config.server.certs, "private keys"
-    for number, capsule in enumerate(config.capsules, 1):
-        if capsule.key:
-            yield f"capsule[{number}].key", capsule.key, "the private key"
-        for position, proxy in enumerate(capsule.proxies, 1):
-            if proxy.key:
-                yield f"capsule[{number}].proxy[{position}].key", proxy.key, "the private key"
-    if any(capsule.routes or capsule.mount or capsule.titan for capsule in config.capsules):
-        yield "server.state", config.server.state, "what routes keep"
-    for number, capsule in enumerate(config.capsules, 1):
-        for place, who in _whos(f"capsule[{number}]", capsule):
-            if who.kind == "file":
-                yield place, Path(who.value), "who may read it"
-    for number, capsule in enumerate(config.capsules, 1):
-        for place, token in _tokens(f"capsule[{number}]", capsule):
-            if token.kind == "file":
-                yield place, Path(token.value), "passwords"
-    if config.log.access not in {"-", "off"}:
-        yield "log.access", Path(config.log.access), "the access log"
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    """Whether ``path`` can be reached below ``folder``, as it is written or through links."""
-    return any(Path(form(path)).is_relative_to(form(folder)) for form in (os.path.abspath, os.path.realpath))
