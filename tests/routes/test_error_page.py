@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -289,6 +290,17 @@ HEADINGS = [  # exception, heading
 @pytest.mark.parametrize(("error", "heading"), HEADINGS)
 async def test_whatever_is_raised_is_a_heading(error: BaseException, heading: str) -> None:
     assert headings(await page_for(error)) == [Heading(1, heading), Heading(2, "The request")]
+
+
+async def test_an_exception_may_be_made_of_anything() -> None:
+    request = parse_request(b"gemini://a.test/", Client())
+    made: list[Any] = [("tpl.html", "3", "x", "text", "3", "y"), (b"tpl.html", 3, 1, "x"), (None, -1, 0, None)]
+    for parts in made:
+        response = answer(request, SyntaxError("tpl", parts), "0")
+        assert response.body.decode().startswith("# SyntaxError: tpl\n")  # type: ignore[union-attr] # bytes
+    assert answer(request, SyntaxError(Unspeakable()), "0").body.startswith(  # type: ignore[union-attr] # bytes
+        b"# SyntaxError, whose message cannot be shown\n"
+    )
 
 
 async def test_the_rest_of_a_message_is_below() -> None:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.machine
 
 PANICS = """
     import asyncio
+    import logging
     import sys
 
     class Panic(BaseException):
@@ -51,6 +52,15 @@ PANICS = """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ends)
             await trio.sleep_forever()
+
+    @routes.gemini("/template")
+    async def template(request: Request) -> str:
+        raise SyntaxError("tpl", ("tpl.html", "3", "x", "text", "3", "y"))
+
+    @routes.gemini("/log")
+    async def log(request: Request) -> str:
+        logging.getLogger("page").warning("%d things", "three")
+        return "logged"
 
     @routes.converter("bad")
     def to_bad(text: str) -> str:
@@ -101,6 +111,8 @@ ANSWERS = [  # path, answer, is it whole
     ("/generator-exit", FAILED, True),
     ("/nursery", FAILED, True),
     ("/convert/x", FAILED, True),
+    ("/template", FAILED, True),
+    ("/log", rb"20 text/gemini\r\nlogged", True),
     ("/stream", rb"20 text/gemini\r\nfirst", False),
     ("/stream-in-a-thread", rb"20 text/gemini\r\nfirst", False),
     ("/end", rb"20 text/gemini\r\nall", False),

@@ -65,6 +65,14 @@ async def test_a_lifespan_that_raises(
     assert f'{tmp_path}/routes/two.py", line ' in caplog.text
 
 
+async def test_a_lifespan_that_raises_what_has_no_words(tmp_path: Path, said: list[str]) -> None:
+    mute = "class Mute(Exception):\n    def __str__(self):\n        return None\n\n"
+    write(tmp_path, {"routes/one.py": mute + LIFE.replace('said("NAME begins")', "raise Mute")})
+    assert await problem_of(tmp_path) == (
+        "a lifespan of the routes failed (one.Mute: <exception str() failed>): mend it"
+    )
+
+
 async def test_a_lifespan_that_raises_at_its_end(
     tmp_path: Path, said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

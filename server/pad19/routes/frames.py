@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path, PurePath
-from types import FrameType
+from types import FrameType, TracebackType
 
 MAX_FRAMES = 2000  # of one exception: endless recursion has a thousand
 CONTEXT = 2  # lines of source before a line, and after it
@@ -54,8 +54,10 @@ def frames_of(error: BaseException) -> list[Frame]:
     stack = traceback.StackSummary.extract(trace, limit=-MAX_FRAMES, lookup_lines=False)
     frames = [Frame(each.filename, each.lineno or 0, each.name) for each in reversed(stack)]
     frames = [frame for frame in frames if not is_hidden(frame.file)]
-    if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        frames.insert(0, Frame(error.filename, error.lineno, "<module>"))  # nothing in there ran
+    if isinstance(error, SyntaxError):
+        file, line = error.filename, error.lineno  # whatever it was made with
+        if isinstance(file, str) and isinstance(line, int) and file and line:
+            frames.insert(0, Frame(file, line, "<module>"))  # nothing in there ran
     return [*dict.fromkeys(frames)]
 
 
@@ -74,14 +76,25 @@ def format_whole(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and is_hidden(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+    return format_error(error, trace)
+
+
+def format_error(error: BaseException, trace: TracebackType | None) -> str:
+    """As Python shows it; less of it where that fails, as with a SyntaxError made of wrong types."""
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except Exception:
+        return f"{''.join(traceback.format_tb(trace))}{summary_of(error)}\n"
 
 
 def summary_of(error: BaseException) -> str:
-    """Its type and message, as Python shows them, maybe with notes in further lines."""
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg}"  # the rest of it are a frame and its source
-    return "".join(traceback.format_exception_only(error)).rstrip("\n")
+    """Its type and message, as Python shows them, maybe with notes in further lines. Never fails."""
+    try:
+        if isinstance(error, SyntaxError):
+            return f"{type(error).__name__}: {error.msg}"  # the rest of it are a frame and its source
+        return "".join(traceback.format_exception_only(error)).rstrip("\n")
+    except Exception:
+        return f"{type(error).__name__}, whose message cannot be shown"
 
 
 @cache

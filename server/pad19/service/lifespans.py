@@ -7,7 +7,9 @@ from typing import Protocol
 
 import trio
 
+from pad19.routes.frames import summary_of
 from pad19.routes.mistakes import parted, unwrapped
+from pad19.routes.naming import plain
 
 from .config.model import ConfigError
 
@@ -55,9 +57,8 @@ async def run_lifespans(
             LOGGER.exception("a lifespan failed", exc_info=mistake)
         if stop is not None or mistake is None:
             raise
-        inner = unwrapped(mistake)
-        problem = f"a lifespan of the routes failed ({type(inner).__name__}: {inner}): mend it"
-        raise ConfigError((" ".join(problem.split()),)) from error
+        summary = plain(" ".join(summary_of(unwrapped(mistake)).split()))
+        raise ConfigError((f"a lifespan of the routes failed ({summary}): mend it",)) from error
     if ending.cancelled_caught:
         LOGGER.warning("the lifespans of the routes did not end within %g seconds", LAST_WORK)
     if not end.is_set():

@@ -247,6 +247,22 @@ def test_what_is_meant_is_told(tmp_path: Path, text: str, meant: str) -> None:
     assert found.endswith((f": write {meant}", f". Did you mean '{meant}'?", f". Did you mean: '{meant}'?"))
 
 
+MADE_UP = [  # of wrong types; what is said
+    ('SyntaxError("tpl", ("tpl.html", "3", "x", "text", "3", "y"))', "SyntaxError: tpl"),
+    ("ModuleNotFoundError(name=5)", "ModuleNotFoundError"),
+    ("SystemExit(type('Mute', (), {'__repr__': None})())", "with sys.exit(<Mute instance"),
+]
+
+
+@pytest.mark.parametrize(("error", "said"), MADE_UP)
+def test_a_mistake_may_be_made_of_anything(tmp_path: Path, error: str, said: str) -> None:
+    write(tmp_path, {"a.py": f"raise {error}\n"})
+    with pytest.raises(LoadError) as caught:
+        load_folder(tmp_path)
+    assert said in caught.value.problems[0]
+    assert f"raise {error}" in caught.value.broken[0].traceback
+
+
 @pytest.mark.parametrize(("data", "problem"), [(b"x = '\xe9'", "utf-8"), (b"x = 1\0", "null bytes")])
 def test_what_is_no_text_is_a_mistake(tmp_path: Path, data: bytes, problem: str) -> None:
     (tmp_path / "a.py").write_bytes(data)

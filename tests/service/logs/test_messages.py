@@ -56,6 +56,45 @@ def test_lines_are_as_their_reader_likes_them(journal: bool) -> None:
     assert all(line.startswith("<3>") == journal for line in traceback)
 
 
+MISTAKES = """
+import logging
+from pad19.service.logs import messages
+messages.set_up()
+
+class Mute:
+    def __str__(self):
+        raise ValueError("no words")
+    __repr__ = __str__
+
+log = logging.getLogger("page")
+log.warning("%d things", "three")
+log.warning("one %s", Mute())
+log.warning(Mute())
+log.error("two", exc_info=SyntaxError("tpl", ("tpl.html", "3", "x", "text", "3", "y")))
+log.error("three", exc_info=SyntaxError(Mute(), ("tpl.html", "3", "x", "text", "3", "y")))
+log.error(Mute(), exc_info=ValueError("four"))
+log.error("five", exc_info=ValueError(Mute()))
+"""
+SAID = """\
+pad19: a message of page cannot be written (TypeError): '%d things'
+pad19: a message of page cannot be written (ValueError): 'one %s'
+pad19: a message of page cannot be written (ValueError): an object of the type Mute
+pad19: two
+SyntaxError: tpl
+pad19: three
+SyntaxError, whose message cannot be shown
+pad19: a message of page cannot be written (ValueError): an object of the type Mute
+ValueError: four
+pad19: five
+ValueError: <exception str() failed>
+"""
+
+
+def test_a_message_that_cannot_be_put_together_is_a_line_all_the_same() -> None:
+    done = subprocess.run([sys.executable, "-c", MISTAKES], capture_output=True, text=True, check=True)
+    assert done.stderr == SAID
+
+
 # Readers that do not read
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import reprlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ class BrokenModule:
         if isinstance(error, RouteError):
             return plain(str(error))
         if isinstance(error, SystemExit):
-            return f"it ends the program, with sys.exit({'' if error.code is None else repr(error.code)})"
+            code = "" if error.code is None else reprlib.repr(error.code)
+            return f"it ends the program, with sys.exit({code})"
         return "\n".join(map(plain, summary_of(error).split("\n")))
 
     @property
@@ -50,7 +52,7 @@ class BrokenModule:
         if meant := _meant(self.summary):
             return f"write {meant}"
         name = self.error.name if isinstance(self.error, ModuleNotFoundError) else None
-        if not name:
+        if not name or not isinstance(name, str):
             return None
         folder = self.file.parent if self.file else None
         if is_private(name):

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from pad19.service import systemd
 from pad19.service.descriptors import occupy_standard
@@ -142,10 +143,38 @@ class _Handler(logging.Handler):
         self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._output.write(self.format(record))
+        try:
+            text = self.format(record)
+        except Exception as error:  # of who logs: it must not end what they do, and still less their worker
+            text = self.format(_in_other_words(record, error))
+        self._output.write(text)
+
+
+def _in_other_words(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    """What can be said of a message that cannot be put together."""
+    name = getattr(record, "route", record.name)
+    try:
+        message = repr(record.msg)
+    except Exception:
+        message = f"an object of the type {type(record.msg).__name__}"
+    problem = f"a message of {name} cannot be written ({type(error).__name__}): {message}"
+    return logging.makeLogRecord({"msg": problem, "levelno": record.levelno, "exc_info": record.exc_info})
 
 
 class _Formatter(logging.Formatter):
+    """Gets along with whatever exceptions there are."""
+
+    def formatException(self, ei: Any) -> str:
+        try:
+            return super().formatException(ei)
+        except Exception:
+            from pad19.routes.frames import format_error  # the supervisor has no use for it
+
+            _, error, trace = ei
+            return format_error(error, trace).rstrip("\n")
+
+
+class _JournalFormatter(_Formatter):
     """For the journal: it knows the program's name, and sorts lines by priority."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -163,7 +192,7 @@ def _output() -> Output:
 def set_up() -> None:
     """Send what is logged to standard error."""
     handler = _Handler(_output())
-    handler.setFormatter(_Formatter() if _in_journal() else logging.Formatter("pad19: %(message)s"))
+    handler.setFormatter(_JournalFormatter() if _in_journal() else _Formatter("pad19: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of each change that it sees
 
