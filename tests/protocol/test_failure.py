@@ -37,6 +37,20 @@ def test_an_errormsg_is_never_missing(cls: type[Failure]) -> None:
     assert header(cls.status, str(cls())) == f"{cls.status:d} {cls.status.phrase}\r\n".encode()
 
 
+@pytest.mark.parametrize("status", [51, Status.NOT_FOUND])
+def test_a_status_may_be_a_number(status: Status) -> None:
+    absent: type[Failure] = type("Absent", (Failure,), {"status": status})
+    assert absent.status is Status.NOT_FOUND
+    assert header(absent.status, str(absent())) == b"51 not found\r\n"
+
+
+@pytest.mark.parametrize("status", [0, 20, 30, 45, 63, 99, -1])
+def test_a_status_that_is_no_failures_is_a_mistake_at_once(status: int) -> None:
+    known = "40, 41, 42, 43, 44, 50, 51, 52, 53, 59, 60, 61, 62"
+    with pytest.raises(ValueError, match=f"^Odd has the status {status}: a failure has one of {known}$"):
+        type("Odd", (Failure,), {"status": status})
+
+
 def test_slow_down_begins_with_the_seconds() -> None:
     assert SlowDown(30).seconds == 30
     assert header(SlowDown.status, str(SlowDown(30))) == b"44 30\r\n"

@@ -294,7 +294,11 @@ async def test_whatever_is_raised_is_a_heading(error: BaseException, heading: st
 
 async def test_an_exception_may_be_made_of_anything() -> None:
     request = parse_request(b"gemini://a.test/", Client())
-    made: list[Any] = [("tpl.html", "3", "x", "text", "3", "y"), (b"tpl.html", 3, 1, "x"), (None, -1, 0, None)]
+    made: list[Any] = [
+        ("tpl.html", "3", "x", "text", "3", "y"),
+        (b"tpl.html", 3, 1, "x"),
+        (None, -1, 0, None),
+    ]
     for parts in made:
         response = answer(request, SyntaxError("tpl", parts), "0")
         assert response.body.decode().startswith("# SyntaxError: tpl\n")  # type: ignore[union-attr] # bytes

@@ -523,6 +523,40 @@ async def test_a_failure_is_not_logged(caplog: pytest.LogCaptureFixture) -> None
     assert not caplog.records
 
 
+class Unspeakable(Failure):
+    """Has no errormsg."""
+
+    def __str__(self) -> str:
+        return cast("str", None)
+
+
+class Unsendable(Failure):
+    """Changes its mind."""
+
+    def __init__(self, status: object) -> None:
+        super().__init__("text/gemini")
+        self.status = status  # type: ignore[misc, assignment] # which is the point
+
+
+FLAWS = [  # what is raised, what is said
+    (Unspeakable(), r"Unspeakable cannot be sent \(TypeError: __str__ returned non-string.*\)"),
+    (Unsendable(20), r"Unsendable cannot be sent \(ValueError: Unsendable has the status 20: .*\)"),
+    (Unsendable(None), r"Unsendable cannot be sent \(ValueError: Unsendable has the status None: .*\)"),
+    (Unsendable(51), "Unsendable has a number for its status: give it to the class"),
+]
+
+
+@pytest.mark.parametrize(("failure", "said"), FLAWS)
+async def test_a_failure_that_cannot_be_sent_is_a_mistake(
+    failure: Failure, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert re.fullmatch(
+        "42 internal error, id [0-9a-f]{8}", await answer(Mounted(raising(failure)), ask("/broken"))
+    )
+    assert re.search(f"^TypeError: {said}$", caplog.text, re.MULTILINE)
+    assert "in broken" in caplog.text
+
+
 @pytest.fixture
 def interrupt() -> Iterator[None]:
     """The terminal can interrupt this process, which is not so for one that was started with ``&``."""

@@ -8,17 +8,38 @@ from typing import ClassVar
 
 from .status import Status
 
+_FAILING = tuple(status for status in Status if status >= 40)
+
 
 class Failure(Exception):
     """An answer without a body; 40 if it is of no kind in particular.
 
-    ``str(failure)`` is the errormsg; it may be empty.
+    ``str(failure)`` is the errormsg; it may be empty. A subclass may name its status as a number:
+    ``status = 51``. It raises ValueError for one that is no failure's.
     """
 
     status: ClassVar[Status] = Status.TEMPORARY_FAILURE
 
+    def __init_subclass__(cls) -> None:
+        """Check the status, so that a mistake is found when the class is made."""
+        super().__init_subclass__()
+        if isinstance(cls.status, int):
+            cls.status = failing(cls.status, cls)
+
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else self.status.phrase
+
+
+def failing(status: int, cls: type[Failure]) -> Status:
+    """The status of a failure.
+
+    Raises:
+        ValueError: It is that of no failure; the message names its class.
+    """
+    if status in _FAILING:
+        return Status(status)
+    known = ", ".join(f"{each:d}" for each in _FAILING)
+    raise ValueError(f"{cls.__name__} has the status {status!r}: a failure has one of {known}")
 
 
 class TemporaryFailure(Failure):

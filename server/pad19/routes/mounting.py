@@ -12,7 +12,7 @@ from typing import Any, cast
 import trio
 
 from pad19.protocol.client import Client
-from pad19.protocol.failure import BadRequest, CGIError, Failure, NotFound, PermanentFailure
+from pad19.protocol.failure import BadRequest, CGIError, Failure, NotFound, PermanentFailure, failing
 from pad19.protocol.pattern import PatternTable
 from pad19.protocol.request import Request, TitanRequest
 from pad19.protocol.response import MAX_META, Redirect, Response
@@ -21,6 +21,7 @@ from pad19.protocol.uri import percent_encode
 from pad19.store.interface import Store
 
 from .call import Call
+from .frames import summary_of
 from .interface import Capsule, Lifespan
 from .lifespan import ignore, living
 from .mistakes import parted, unwrapped
@@ -203,7 +204,10 @@ class Mounted:
             raise error
         inner = unwrapped(mistake)
         if isinstance(inner, Failure):
-            raise stop or inner
+            flaw = _flaw(inner)
+            if flaw is None:
+                raise stop or inner
+            flaw.__cause__, mistake = inner, flaw
         error_id = secrets.token_hex(4)
         # Without the query: what visitors answer to a prompt does not belong into a log.
         LOGGER.error("error %s: %s failed for %r", error_id, name, request.path, exc_info=mistake)
@@ -212,6 +216,18 @@ class Mounted:
         if self._on_error is not None:
             return self._on_error(request, mistake, error_id)
         raise CGIError(f"internal error, id {error_id}")
+
+
+def _flaw(failure: Failure) -> Exception | None:
+    """Why it cannot be sent, if an author made it so."""
+    try:
+        str(failure)
+        status = failing(failure.status, type(failure))
+    except Exception as error:
+        return TypeError(f"{type(failure).__name__} cannot be sent ({summary_of(error)})")
+    if failure.status is not status:
+        return TypeError(f"{type(failure).__name__} has a number for its status: give it to the class")
+    return None
 
 
 def _frozen(settings: Any) -> Any:
