@@ -160,6 +160,46 @@ def test_a_folder_that_is_replaced_is_news(tmp_path: Path, watcher: Watcher) -> 
     assert tells(watcher, PATIENCE)
 
 
+def away_and_back(folder: Path) -> None:
+    folder.rename(folder.with_name("away"))
+    folder.with_name("away").rename(folder)
+
+
+def made_anew(folder: Path) -> None:
+    """Where the file system likes to, with the same inode."""
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    folder.mkdir()
+
+
+@pytest.mark.parametrize("change", [replace_folder, away_and_back, made_anew])
+def test_a_folder_that_was_replaced_is_looked_at_without_being_told(
+    tmp_path: Path, watcher: Watcher, change: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "routes"
+    folder.mkdir()
+    look(watcher, [], [folder], folder / "a.py")
+    change(folder)
+    assert tells(watcher, PATIENCE)
+    while tells(watcher, 2 * SILENCE):
+        pass
+    write(folder / "a.py")
+    assert tells(watcher, PATIENCE)
+
+
+def test_a_folder_that_comes_later(tmp_path: Path, watcher: Watcher) -> None:
+    folder = tmp_path / "routes"
+    watcher.look_at([], [os.fspath(folder)])
+    assert not tells(watcher, SILENCE)
+    folder.mkdir()
+    assert tells(watcher, PATIENCE)
+    while tells(watcher, 2 * SILENCE):
+        pass
+    write(folder / "a.py")
+    assert tells(watcher, PATIENCE)
+
+
 def test_looking_again_at_the_same_begins_nothing_anew(tmp_path: Path, watcher: Watcher) -> None:
     look(watcher, [tmp_path / "a"], [tmp_path], tmp_path / "a")
     watcher.look_at([os.fspath(tmp_path / "a")], [os.fspath(tmp_path)])

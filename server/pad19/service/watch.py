@@ -9,7 +9,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 LOGGER = logging.getLogger("pad19.service")
@@ -29,7 +29,7 @@ class Watcher:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
-        self._watched: tuple[frozenset[str], frozenset[str], _Places] = (frozenset(), frozenset(), {})
+        self._watched: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self._stop = threading.Event()
         self._telling = threading.Lock()
 
@@ -39,18 +39,14 @@ class Watcher:
 
     def look_at(self, files: Iterable[str], folders: Iterable[str]) -> None:
         """Watch these from now on: files, which need not be there, and whatever is in folders."""
-        names, within = frozenset(_names(files)), frozenset(folders)
-        parents = {os.path.dirname(name) for name in names}  # noqa: PTH120 - strings are what watchfiles takes
-        roots = _places(parents | within)
-        # A folder that was replaced has its old name, but the kernel looks at the one that is gone.
-        watched = (names, within, roots)
+        watched = names, within = frozenset(_names(files)), frozenset(folders)
         if watched == self._watched:
             return
         self._watched = watched
         self._stop.set()
         self._stop = threading.Event()
-        if roots:
-            arguments = ([*roots], names | {*roots}, within, self._stop)
+        if names or within:
+            arguments = (names, within, self._stop)
             thread = threading.Thread(target=self._run, args=arguments, name="watch", daemon=True)
             try:
                 thread.start()
@@ -70,32 +66,56 @@ class Watcher:
             os.close(self._read)
             os.close(self._write)
 
-    def _run(
-        self, roots: list[str], names: frozenset[str], folders: frozenset[str], stop: threading.Event
+    def _run(self, names: frozenset[str], folders: frozenset[str], stop: threading.Event) -> None:
+        # Strings are what watchfiles takes.
+        wanted = folders | {os.path.dirname(name) for name in names}  # noqa: PTH120
+        try:
+            while not stop.is_set():
+                # A folder that was replaced has its old name, but the kernel looks at the one that is gone.
+                if roots := _places(wanted):
+                    with suppress(FileNotFoundError):  # gone just now
+                        self._look(roots, names | wanted, folders, wanted, stop)
+                else:
+                    stop.wait(SOON / 1000)
+        except (OSError, RuntimeError, ValueError, ImportError) as error:
+            _complain(error)  # inotify and descriptors have their limits, watchfiles wants UTF-8
+
+    def _look(
+        self,
+        roots: "_Places",
+        names: frozenset[str],
+        folders: frozenset[str],
+        wanted: frozenset[str],
+        stop: threading.Event,
     ) -> None:
+        """Tell of what happens, until there is another folder of one of these names."""
+
         def matters(_change: object, path: str) -> bool:
-            return path in names or os.path.dirname(path) in folders  # noqa: PTH120 - likewise
+            return path in names or os.path.dirname(path) in folders  # noqa: PTH120 - as above
+
+        from watchfiles import Change, watch  # here, so that nobody waits for it at the start
 
         news = True
-        try:
-            from watchfiles import watch  # here, so that nobody waits for it at the start
-
-            for changes in watch(
-                *roots,
-                watch_filter=matters,
-                debounce=PATIENCE,
-                step=self._step,
-                rust_timeout=SOON,
-                yield_on_timeout=True,
-                stop_event=stop,
-                recursive=False,
-                ignore_permission_denied=True,
-            ):
+        found = watch(
+            *roots,
+            watch_filter=matters,
+            debounce=PATIENCE,
+            step=self._step,
+            rust_timeout=SOON,
+            yield_on_timeout=True,
+            stop_event=stop,
+            recursive=False,
+            ignore_permission_denied=True,
+        )
+        with closing(found):
+            for changes in found:
+                # One that is put back, or made anew with the number of the old one, is not what is watched.
+                gone = any(change == Change.deleted and path in roots for change, path in changes)
                 if changes or news:
                     news = False
                     self._tell(stop)
-        except (OSError, RuntimeError, ValueError, ImportError) as error:
-            _complain(error)  # inotify and descriptors have their limits, watchfiles wants UTF-8
+                if gone or _places(wanted) != roots:
+                    return
 
     def _tell(self, stop: threading.Event) -> None:
         with self._telling, suppress(BlockingIOError):  # it is full of news already
