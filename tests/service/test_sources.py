@@ -57,6 +57,20 @@ def test_links_lead_nowhere(tmp_path: Path) -> None:
     assert folders == {os.fspath(tmp_path / "routes")}
 
 
+def test_a_package_may_be_a_link(tmp_path: Path) -> None:
+    routes, shared = tmp_path / "routes", tmp_path / "shared"
+    for name in ("wiki", "wiki/parts", "wiki/.git"):
+        (shared / name).mkdir(parents=True)
+        (shared / name / "__init__.py").touch()
+    (shared / "wiki/again").symlink_to(shared / "wiki")
+    routes.mkdir()
+    (routes / "wiki").symlink_to("../shared/wiki")
+    (routes / "same").symlink_to("../shared/wiki")
+    files, folders = code(routes)
+    assert files == {os.fspath(routes / f"same/{name}") for name in ("__init__.py", "parts/__init__.py")}
+    assert folders == {os.fspath(routes / name) for name in ("", "same", "same/parts")}
+
+
 def test_there_is_an_end_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "MAX_FOLDERS", 3)
     for number in range(9):

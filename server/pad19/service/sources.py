@@ -41,8 +41,28 @@ def code(folder: Path) -> tuple[set[str], set[str]]:
 
 
 def _folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    for count, (path, inner, names) in enumerate(os.walk(folder)):
+    seen: set[tuple[int, int]] = set()
+    _is_new(folder, seen)
+    for count, (path, inner, names) in enumerate(os.walk(folder, followlinks=True)):
         if count == MAX_FOLDERS:
             return
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")
+        inner[:] = [
+            name
+            for name in sorted(inner)
+            if not name.startswith(".") and name != "__pycache__" and _is_new(Path(path, name), seen)
+        ]
         yield path, names
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    """Whether a folder is to be looked through: once, and behind a link only if there is code right in it."""
+    try:
+        if folder.is_symlink() and not any(path.suffix == ".py" for path in folder.iterdir()):
+            return False
+        status = folder.stat()
+    except OSError:
+        return False
+    inode = status.st_dev, status.st_ino
+    is_new = inode not in seen
+    seen.add(inode)
+    return is_new
