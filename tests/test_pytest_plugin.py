@@ -167,6 +167,76 @@ def test_a_test_can_change_the_settings(tmp_path: Path) -> None:
     assert "4 passed" in said
 
 
+KEYS = """
+[[capsule]]
+hosts = ["a.test"]
+routes = "routes"
+charset = "ISO-8859-1"
+index = ["start.gmi"]
+listing = true
+hidden = true
+mimetypes = { ".tea" = "text/tea" }
+
+[[capsule]]
+hosts = ["b.test", "*.b.test"]
+routes = "others"
+content = "uploaded"
+[capsule.titan]
+"""
+KEYS_TEST = """
+import pytest
+
+
+def test_files(pad19_client):
+    assert pad19_client.get("/").text == "# Start\\n"
+    assert pad19_client.get("/folder").status == 31
+    assert "a.tea" in pad19_client.get("/folder/").text
+    assert pad19_client.get("/folder/a.tea").meta == "text/tea; charset=ISO-8859-1"
+    assert pad19_client.get("/folder/.b.txt").status == 20
+
+
+def test_uploads(pad19_client):
+    assert pad19_client.titan("/count/save", "x").meta == "titan is not served here"
+
+
+@pytest.mark.parametrize("pad19_host", ["b.test", "www.b.test"])
+def test_another_capsule(pad19_client, pad19_host):
+    assert pad19_client.get("/").status == 51
+    assert pad19_client.get(f"gemini://{pad19_host}/count/").text == pad19_host
+    assert pad19_client.titan("/count/save", "x").text == "saved"
+
+
+@pytest.mark.parametrize("pad19_host", ["c.test"])
+def test_no_capsule(pad19_client):
+    pass
+"""
+OTHERS = """
+from pad19 import Routes
+
+routes = Routes()
+
+@routes.gemini("/")
+async def page(request):
+    return request.host
+
+@routes.titan("/save")
+async def save(request):
+    return "saved"
+"""
+
+
+def test_the_keys_of_a_capsule(tmp_path: Path) -> None:
+    capsule(tmp_path, KEYS, OTHERS)
+    files = {"start.gmi": "# Start\n", "folder/a.tea": "a", "folder/.b.txt": "b"}
+    write(tmp_path / "content", files)
+    write(tmp_path, {"others/count.py": OTHERS, "uploaded/a": "", "test_keys.py": KEYS_TEST})
+    _, said = run(tmp_path)
+    assert "4 passed, 1 error" in said, said
+    assert (
+        f"pad19_host is 'c.test', but the hosts in {tmp_path}/pad19.toml are a.test, b.test, *.b.test" in said
+    )
+
+
 def test_the_nearest_capsule(tmp_path: Path) -> None:
     """The root of pytest may be far above it, and there may be several."""
     write(tmp_path, {"pytest.ini": "[pytest]\n", "pad19.toml": "broken"})

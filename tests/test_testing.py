@@ -174,6 +174,17 @@ def test_a_host_that_is_none() -> None:
         Client(routes, host="a b")
 
 
+LONGEST = "gemini://localhost/echo?".ljust(1024, "x")
+
+
+async def test_a_uri_has_an_end() -> None:
+    client = Client(routes)
+    too_long = Answer(59, "the URI is longer than 1024 bytes")
+    assert (await client.get(LONGEST)).status == 20
+    assert await client.get(f"{LONGEST}x") == too_long
+    assert await client.get("/echo", "\u00e9" * 200) == too_long  # percent-encoded
+
+
 async def test_a_query_takes_the_place_of_another_one() -> None:
     client = Client(routes)
     assert (await client.get("/echo?old", "new")).text == "'new'"
@@ -538,6 +549,12 @@ async def test_nobody_uploads_files(tmp_path: Path) -> None:
     assert await client.titan("/a.gmi", "y") == Answer(50, "nobody may upload here")
     assert await client.edit("/a.gmi") == Answer(50, "nobody may upload here")
     assert (await client.get("/a.gmi")).text == "x"
+
+
+async def test_a_server_may_take_no_uploads() -> None:
+    client = Client(taking, titan=False)
+    assert await client.titan("/page/tea", "x") == Answer(53, "titan is not served here")
+    assert await client.edit("/page/tea") == Answer(53, "titan is not served here")
 
 
 async def test_exceptions_of_an_upload_reach_the_test() -> None:

@@ -39,14 +39,14 @@ import trio
 
 from .content.by_path import server_of
 from .content.mimetype import MimeTypes
-from .content.static import StaticFiles
+from .content.static import INDEX, StaticFiles
 from .dispatch.incoming import CHUNK
 from .dispatch.router import Router
 from .dispatch.zones.intake import ByScheme
 from .protocol import client as protocol
 from .protocol.client import Identity
-from .protocol.failure import Failure, NotFound, PermanentFailure
-from .protocol.request import DEFAULT_PORT, Request, parse_request
+from .protocol.failure import BadRequest, Failure, NotFound, PermanentFailure
+from .protocol.request import DEFAULT_PORT, MAX_URI, Request, parse_request
 from .protocol.response import Reply, Response, header
 from .protocol.response_reader import parse_header
 from .protocol.status import Status
@@ -65,6 +65,7 @@ __all__ = ["Answer", "Client", "SyncClient", "identity"]
 MAX_REDIRECTS = 5  # in a row (network specification, section "Redirection")
 _REDIRECTS = range(30, 40)
 _NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+_NO_TYPES: Mapping[str, str] = MappingProxyType({})
 
 P = ParamSpec("P")
 
@@ -138,6 +139,12 @@ class _Mounting:
         files: Path | None = None,
         state: Path | None = None,
         lang: str | None = None,
+        charset: str | None = None,
+        index: tuple[str, ...] = INDEX,
+        listing: bool = False,
+        hidden: bool = False,
+        mimetypes: Mapping[str, str] = _NO_TYPES,
+        titan: bool = True,
     ) -> None:
         """Mount the routes.
 
@@ -153,7 +160,13 @@ class _Mounting:
             store: For `Request.store`. Without one, a new one in memory.
             files: The content folder, for routes that return a Path, and for what no route answers.
             state: For `Capsule.state`. Without one, a folder that is removed at the end of the block.
-            lang: The language of the pages: ``capsule.lang``.
+            lang: The language of the pages: ``capsule.lang``. The next five are keys of a capsule as well.
+            charset: Of the files.
+            index: The names of the files that stand for a folder.
+            listing: Whether a folder without one is listed.
+            hidden: Whether files are served whose names begin with a dot.
+            mimetypes: The types of files, by suffix or name.
+            titan: Uploads are taken, as by a server that has ``[capsule.titan]`` in its configuration.
 
         Raises:
             RouteError: Two routes cannot be told apart.
@@ -165,7 +178,8 @@ class _Mounting:
         inner: Inner = _nothing
         serve_file: ServeFile | None = None
         if files is not None:
-            inner = static = StaticFiles(files, MimeTypes(lang=lang))
+            types = MimeTypes(mimetypes, lang=lang, charset=charset)
+            inner = static = StaticFiles(files, types, index=index, listing=listing, hidden=hidden)
             serve_file = server_of(static, files)
         self._removes_state = state is None
         # Only a name: it is for routes to make it, when they need it.
@@ -182,7 +196,7 @@ class _Mounting:
             on_error=_raise,
         )
         handlers = dict.fromkeys(map(_normalized, (host, *hosts)), self._mounted)
-        self._router = Router(handlers, uploads=handlers)
+        self._router = Router(handlers, uploads=handlers if titan else ())
         self._host = host
         self._certificate = certificate
         self._address = address
@@ -222,7 +236,10 @@ class _Mounting:
 
     async def _exchange(self, uri: str, client: protocol.Client, body: bytes = b"") -> Answer:
         try:
-            request = parse_request(uri.encode(), client)
+            line = uri.encode()
+            if len(line) > MAX_URI:
+                raise BadRequest(f"the URI is longer than {MAX_URI} bytes")
+            request = parse_request(line, client)
             if request.host != client.server_name:  # clients name in the handshake whom they ask
                 request = replace(request, client=replace(client, server_name=request.host))
             handler = self._router.handler(request, None)

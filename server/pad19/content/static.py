@@ -46,6 +46,7 @@ SMALL = 64 * 1024  # bytes; files up to this size are kept in memory, larger one
 # Threads that list folders at once. Large ones take a tenth of a second for 10 000 names, and the
 # threads that look for files must not all be busy with them.
 LISTERS = 2
+INDEX = ("index.gmi", "index.gemini")
 PREAMBLE = ".header.gmi"
 # Serving the folder above the content is a mistake that is easily made, and keys are often in there.
 SEARCHED = 256 * 1024  # bytes at the beginning of a large file that are searched for them, in about 50 us
@@ -74,7 +75,7 @@ class StaticFiles:
         root: Path,
         mimetypes: MimeTypes | None = None,
         *,
-        index: tuple[str, ...] = ("index.gmi", "index.gemini"),
+        index: tuple[str, ...] = INDEX,
         listing: bool = False,
         hidden: bool = False,
     ) -> None:
