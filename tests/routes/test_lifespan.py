@@ -1,6 +1,9 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Any
 
 import pytest
 import trio
@@ -8,6 +11,7 @@ from trio.testing import MockClock
 
 from pad19.routes.interface import Background, Capsule, Lifespan
 from pad19.routes.lifespan import CALM, living
+from pad19.routes.table import Routes, declared
 
 CAPSULE = Capsule({"title": "x"})
 
@@ -37,6 +41,38 @@ class Log:
                 self.lines.append(f"{name} stops")
 
         return background
+
+
+async def test_other_forms_of_lifespans() -> None:
+    log, routes = Log(), Routes()
+
+    class Connection:
+        def __init__(self, capsule: Capsule) -> None:
+            assert capsule is CAPSULE
+
+        async def __aenter__(self) -> None:
+            log.lines.append("class begins")
+
+        async def __aexit__(self, *_error: object) -> None:
+            log.lines.append("class ends")
+
+    @routes.lifespan
+    @asynccontextmanager
+    async def manager(capsule: Capsule) -> AsyncIterator[str]:
+        assert capsule is CAPSULE
+        log.lines.append("manager begins")
+        yield "a value"
+        log.lines.append("manager ends")
+
+    @wraps(begin := log.lifespan("wrapped"))
+    def wrapped(capsule: Capsule) -> Any:
+        return begin(capsule)
+
+    routes.lifespan(Connection)
+    routes.lifespan(wrapped)
+    async with living(CAPSULE, declared(routes).lifespans, []):
+        assert log.lines == ["manager begins", "class begins", "wrapped begins"]
+    assert log.lines[3:] == ["wrapped ends", "class ends", "manager ends"]
 
 
 async def test_lifespans_enclose_each_other_and_the_tasks() -> None:

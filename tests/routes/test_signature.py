@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Protocol, TypeVar
 from uuid import UUID
 
 import pytest
 
 from pad19.protocol.pattern import Pattern
 from pad19.protocol.request import Request
-from pad19.routes.signature import located, misfit, name_of, runs_on_loop, takes
+from pad19.routes.signature import is_awaited, located, misfit, name_of, runs_on_loop, takes
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -108,6 +108,22 @@ def wrapped(*arguments: Any, **captures: Any) -> Any:
     return number(*arguments, **captures)
 
 
+def in_words(annotations: str) -> Callable[..., object]:
+    """A function of a module that has ``from __future__ import annotations``."""
+    scope: dict[str, Any] = {}
+    exec(f"from __future__ import annotations\nasync def page(request: Absent, {annotations}): ...", scope)  # noqa: S102
+    function: Callable[..., object] = scope["page"]
+    return function
+
+
+def of_type(annotation: Any) -> Callable[..., object]:
+    async def page(request: Request, x: str) -> str:
+        return ""
+
+    page.__annotations__["x"] = annotation
+    return page
+
+
 FITS: list[tuple[Callable[..., object], str]] = [
     (plain, "/"),
     (one, "/{x}"),
@@ -129,6 +145,17 @@ FITS: list[tuple[Callable[..., object], str]] = [
     (Object().method, "/{x}"),
     (wrapped, "/{x:int}"),
     (partial(more, y="y"), "/{x}"),
+    (in_words("x: str"), "/{x}"),
+    (in_words("x: Absent"), "/{x:int}"),
+    (of_type(int | None), "/{x:int}"),
+    (in_words("x: __import__('typing').Optional[int]"), "/{x:int}"),
+    (of_type(Annotated[int, "a number"]), "/{x:int}"),
+    (of_type(Annotated[int | str, "x"] | None), "/{x:int}"),
+    (of_type(float | None), "/{x:int}"),
+    (of_type(NewType("Number", int)), "/{x:int}"),
+    (of_type(Literal["a", "b"]), "/{x}"),
+    (of_type(Sequence[str]), "/{x}"),
+    (of_type(TypeVar("T")), "/{x:int}"),
 ]
 
 
@@ -149,6 +176,13 @@ MISFITS: list[tuple[Callable[..., object], str, str]] = [  # the last: what is s
     (number, "/{x:date}", "takes x as int, but the pattern captures date"),
     (number, "/{x:uuid}", "takes x as int, but the pattern captures UUID"),
     (wrapped, "/{x}", "takes x as int, but the pattern captures str"),
+    (in_words("x: str"), "/{x:int}", "takes x as str, but the pattern captures int"),
+    (in_words("x: int, y: Absent"), "/{x}/{y}", "takes x as int, but the pattern captures str"),
+    (partial(number), "/{x}", "takes x as int, but the pattern captures str"),
+    (of_type(str | None), "/{x:int}", "takes x as str | None, but the pattern captures int"),
+    (in_words("x: __import__('typing').Optional[str]"), "/{x:int}", "takes x as Optional[str], but the "),
+    (of_type(list[int]), "/{x:int}", "takes x as list[int], but the pattern captures int"),
+    (of_type(Annotated[str, "x"]), "/{x:int}", "takes x as "),
     ("text", "/", "is nothing that can be called"),  # type: ignore[list-item]  # on purpose
 ]
 
@@ -176,6 +210,32 @@ ON_LOOP: list[tuple[Callable[..., object], bool]] = [
 @pytest.mark.parametrize(("function", "on_loop"), ON_LOOP)
 def test_where_a_function_runs(function: Callable[..., object], on_loop: bool) -> None:
     assert runs_on_loop(function) is on_loop
+
+
+async def returns(request: Request) -> str:
+    return ""
+
+
+@wraps(returns)
+def passes_on(*arguments: Any) -> Any:
+    return returns(*arguments)
+
+
+AWAITED: list[tuple[Callable[..., object], bool]] = [
+    (plain, True),
+    (generator, False),
+    (threaded, False),
+    (Object(), True),
+    (Object().method, True),
+    (partial(more, y="y"), True),
+    (passes_on, True),
+    (partial(threaded), False),
+]
+
+
+@pytest.mark.parametrize(("function", "awaited"), AWAITED)
+def test_which_function_is_awaited(function: Callable[..., object], awaited: bool) -> None:
+    assert is_awaited(function) is awaited
 
 
 @pytest.mark.parametrize(("function", "count", "can"), [(plain, 1, True), (plain, 2, False), (1, 1, False)])

@@ -1,5 +1,6 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -98,6 +99,10 @@ def no_async_yield(capsule: Capsule) -> Iterator[None]:
     yield
 
 
+async def around_with_yield(request: Request, call_next: CallNext) -> AsyncIterator[str]:
+    yield ""
+
+
 async def no_capsule() -> None: ...
 
 
@@ -105,10 +110,21 @@ def thread(capsule: Capsule) -> None: ...
 
 
 OTHERS_WRONG = [
-    ("around", not_async, r"^around, .*not_async .* must be async def \(request, call_next\)$"),
-    ("around", not_enough, r"^around, .*not_enough .* must be async def \(request, call_next\)$"),
+    (
+        "around",
+        not_async,
+        r"^around, .*not_async .* must be async def \(request, call_next\), without yield$",
+    ),
+    (
+        "around",
+        not_enough,
+        r"^around, .*not_enough .* must be async def \(request, call_next\), without yield$",
+    ),
+    ("around", around_with_yield, r"^around, .* must be async def \(request, call_next\), without yield$"),
     ("lifespan", no_yield, r"^lifespan, .*no_yield .* must be async def \(capsule\), with one yield$"),
     ("lifespan", no_async_yield, r"^lifespan, .*no_async_yield .* must be async def"),
+    ("lifespan", contextmanager(no_async_yield), r"^lifespan, .*no_async_yield .* must be async def"),
+    ("lifespan", Request, r"^lifespan, .*Request must be async def"),
     ("lifespan", without_capsule, r"^lifespan, .*without_capsule .* must be async def"),
     ("background", thread, r"^background, .*thread .* must be async def \(capsule\)$"),
     ("background", with_yield, r"^background, .*with_yield .* must be async def \(capsule\)$"),

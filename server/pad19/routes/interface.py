@@ -1,6 +1,7 @@
 """The types of the functions that a route author writes."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -40,5 +41,5 @@ Handler = Callable[Concatenate[Request, ...], Result | Awaitable[Result]]
 TitanHandler = Callable[Concatenate[TitanRequest, ...], Awaitable[Result] | AsyncIterator[Chunk]]
 CallNext = Callable[[Request], Awaitable[Response]]
 Middleware = Callable[[Request, CallNext], Awaitable[Result]]
-Lifespan = Callable[[Capsule], AsyncIterator[None]]
+Lifespan = Callable[[Capsule], AsyncIterator[None] | AbstractAsyncContextManager[object]]
 Background = Callable[[Capsule], Awaitable[None]]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import trio
 
@@ -39,7 +39,7 @@ async def living(
     async with AsyncExitStack() as stack:
         for lifespan in lifespans:
             try:
-                await stack.enter_async_context(asynccontextmanager(lifespan)(capsule))
+                await stack.enter_async_context(_context(lifespan(capsule)))
             except BaseException:
                 failing(lifespan)
                 raise
@@ -53,6 +53,14 @@ async def living(
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+
+def _context(
+    lifespan: AsyncIterator[None] | AbstractAsyncContextManager[object],
+) -> AbstractAsyncContextManager[object]:
+    if isinstance(lifespan, AbstractAsyncContextManager):
+        return lifespan
+    return asynccontextmanager(lambda: lifespan)()
 
 
 async def _keep_running(function: Background, capsule: Capsule) -> None:

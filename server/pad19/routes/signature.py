@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from types import CodeType
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from types import CodeType, UnionType
+from typing import Annotated, Any, NewType, Union, get_args, get_origin
 
 from pad19.protocol.pattern import Capture, Pattern
 
@@ -37,6 +38,20 @@ def runs_on_loop(function: Callable[..., object]) -> bool:
     return any(inspect.iscoroutinefunction(it) or inspect.isasyncgenfunction(it) for it in candidates)
 
 
+def is_awaited(function: Callable[..., object]) -> bool:
+    """Is it an ``async def``, or wraps one? Also as a method, a partial, or an object's ``__call__``."""
+    candidates = (function, inspect.unwrap(function), type(function).__call__)
+    return any(map(inspect.iscoroutinefunction, candidates))
+
+
+def is_lifespan(function: Callable[..., object]) -> bool:
+    """Is it an ``async def`` with ``yield``, also in ``@asynccontextmanager``, or a class for ``async with``?"""
+    if isinstance(function, type):
+        return issubclass(function, AbstractAsyncContextManager)
+    candidates = (function, inspect.unwrap(function))
+    return any(map(inspect.isasyncgenfunction, candidates))
+
+
 def misfit(function: Callable[..., object], pattern: Pattern) -> str | None:
     """Why it cannot be called with a request and what ``pattern`` captures, or None if it can."""
     captures = [part for part in pattern.parts if isinstance(part, Capture)]
@@ -49,12 +64,12 @@ def misfit(function: Callable[..., object], pattern: Pattern) -> str | None:
         signature.bind(None, **{capture.name: None for capture in captures})
     except TypeError as error:
         return f"cannot be called with ({call}): {error}"
-    annotations = _annotations(function)
     for capture in captures:
-        given, wanted = _type_of(capture), annotations.get(capture.name, Any)
+        given, wanted = _type_of(capture), _annotation(function, capture.name)
         if not _fits(given, wanted):
+            kind = plain(inspect.formatannotation(wanted))
             return (
-                f"takes {capture.name} as {wanted.__name__}, but the pattern captures {given.__name__}; "
+                f"takes {capture.name} as {kind}, but the pattern captures {given.__name__}; "
                 "{name:int} captures an int, {name} and {name:path} a str"
             )
     return None
@@ -69,11 +84,18 @@ def takes(function: Callable[..., object], count: int) -> bool:
     return True
 
 
-def _annotations(function: Callable[..., object]) -> Mapping[str, Any]:
+def _annotation(function: Callable[..., object], name: str) -> Any:
+    """The type of an argument, or of what it returns: Any if none is given, or nobody can tell.
+
+    Each on its own: another one may name what only a type checker imports.
+    """
+    inner: Any = inspect.unwrap(function)
+    inner = getattr(inner, "func", inner)  # of a functools.partial
     try:
-        return inspect.get_annotations(inspect.unwrap(function), eval_str=True)
-    except Exception:  # they may be any text, or name what only a type checker imports
-        return {}
+        annotation = inspect.get_annotations(inner)[name]
+        return eval(annotation, inner.__globals__) if isinstance(annotation, str) else annotation  # noqa: S307 - its author's own code
+    except Exception:  # it may be any text
+        return Any
 
 
 def _type_of(capture: Capture) -> Any:
@@ -81,11 +103,19 @@ def _type_of(capture: Capture) -> Any:
         return _BUILT_IN[capture.kind]
     if isinstance(capture.convert, type):
         return capture.convert
-    return _annotations(capture.convert).get("return", Any)
+    return _annotation(capture.convert, "return")
 
 
 def _fits(given: Any, wanted: Any) -> bool:
-    """Whether the one is the other, as far as plain classes tell."""
+    """Whether the one is the other, as far as classes tell."""
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin in {Union, UnionType}:
+        return any(_fits(given, each) for each in arguments)
+    if origin is Annotated:
+        return _fits(given, arguments[0])
+    if isinstance(wanted, NewType):
+        return _fits(given, wanted.__supertype__)
+    wanted = origin or wanted  # list[int] is a list
     if not isinstance(given, type) or not isinstance(wanted, type) or Any in {given, wanted}:
         return True
     try:

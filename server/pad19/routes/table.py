@@ -1,6 +1,5 @@
 """What a route author declares. Nothing runs here: `mounting` makes a handler of it."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +9,7 @@ from pad19.protocol.pattern import KINDS, Convert, Pattern
 
 from .interface import Background, Handler, Lifespan, Middleware, RouteError, TitanHandler
 from .policy import DEFAULT_MAX_SIZE, DEFAULT_TIMEOUT, Policy
-from .signature import located, misfit, name_of, runs_on_loop, takes
+from .signature import is_awaited, is_lifespan, located, misfit, name_of, runs_on_loop, takes
 
 GEMINI, TITAN = "gemini", "titan"
 TITAN_EDIT = "titan;edit"  # who asks for a text to edit, instead of uploading one
@@ -181,21 +180,23 @@ class Routes:
             @routes.around
             async def timed(request: Request, call_next: CallNext) -> Response: ...
         """
-        if not runs_on_loop(middleware) or not takes(middleware, 2):
-            raise RouteError(f"around, {name_of(middleware)} must be async def (request, call_next)")
+        if not is_awaited(middleware) or not takes(middleware, 2):
+            raise RouteError(
+                f"around, {name_of(middleware)} must be async def (request, call_next), without yield"
+            )
         self._around.append(middleware)
         return middleware
 
     def lifespan(self, function: _LifespanT) -> _LifespanT:
         """Declare what lives as long as the worker: an ``async def`` function with one ``yield``.
 
-        What stands before it is done before the first request, what stands behind it after the last::
+        What stands before it is done before the first request, what stands behind it after the last. With
+        ``@asynccontextmanager`` it will do as well, and so will a class of asynchronous context managers::
 
             @routes.lifespan
             async def database(capsule: Capsule) -> AsyncIterator[None]: ...
         """
-        fits = inspect.isasyncgenfunction(function) and takes(function, 1)
-        if not fits:
+        if not is_lifespan(function) or not takes(function, 1):
             raise RouteError(f"lifespan, {name_of(function)} must be async def (capsule), with one yield")
         self._lifespans.append(function)
         return function
@@ -206,8 +207,7 @@ class Routes:
         When it fails, that is logged and it is started again, after a pause that grows from one second
         to a minute. When it returns, it has done its work.
         """
-        fits = inspect.iscoroutinefunction(function) and takes(function, 1)
-        if not fits:
+        if not is_awaited(function) or not takes(function, 1):
             raise RouteError(f"background, {name_of(function)} must be async def (capsule)")
         self._background.append(function)
         return function

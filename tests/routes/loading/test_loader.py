@@ -247,6 +247,14 @@ def test_what_is_meant_is_told(tmp_path: Path, text: str, meant: str) -> None:
     assert found.endswith((f": write {meant}", f". Did you mean '{meant}'?", f". Did you mean: '{meant}'?"))
 
 
+@pytest.mark.parametrize("decorator", ["around", "lifespan", "background"])
+def test_parentheses_that_are_too_many_are_told(tmp_path: Path, decorator: str) -> None:
+    text = f"from pad19 import Routes\nroutes = Routes()\n@routes.{decorator}()\nasync def f(x): yield\n"
+    write(tmp_path, {"a.py": text})
+    (found,) = problems_of(tmp_path)
+    assert found.endswith(f": write @routes.{decorator} without parentheses")
+
+
 MADE_UP = [  # of wrong types; what is said
     ('SyntaxError("tpl", ("tpl.html", "3", "x", "text", "3", "y"))', "SyntaxError: tpl"),
     ("ModuleNotFoundError(name=5)", "ModuleNotFoundError"),

@@ -49,6 +49,8 @@ class BrokenModule:
         """What to do about it, where that is known."""
         if isinstance(self.error, SystemExit):
             return "let it only declare what there is"
+        if found := _CALLED.search(self.summary):
+            return f"write @routes.{found[1]} without parentheses"
         if meant := _meant(self.summary):
             return f"write {meant}"
         name = self.error.name if isinstance(self.error, ModuleNotFoundError) else None
@@ -74,6 +76,7 @@ class BrokenModule:
         return next((frame for frame in frames if frame.is_own), any_place)
 
 
+_CALLED = re.compile(r"Routes\.(around|lifespan|background)\(\) missing 1 required positional argument")
 _MISSPELT = re.compile(
     r"cannot import name '(?P<name>\w+)' from 'pad19'"
     r"|Routes\.(?P<method>\w+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'"
