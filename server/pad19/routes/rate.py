@@ -1,8 +1,7 @@
-"""How often somebody may ask for a route: ``5/1m`` is five times at once, and once more each 12 seconds.
+"""How often somebody may ask for a route: ``5/1m`` is five times in the minute that begins with the first.
 
-One number is kept for each visitor, the time at which all that was asked for would have been spread
-evenly (the generic cell rate algorithm). Each worker counts for itself. The limit on connections is
-another one (`pad19.dispatch.limits`): all workers share it, in a table of a fixed size.
+That is what ``limits.rate`` means, too, which limits connections (`pad19.dispatch.limits`): all workers
+share that one, in a table of a fixed size, while here each worker counts for itself.
 """
 
 import math
@@ -11,17 +10,18 @@ from pad19.protocol.failure import SlowDown
 from pad19.protocol.rate import Rate
 
 # Whoever has many addresses must not fill the memory. Past it, those are forgotten that asked last
-# longest ago: about 2 MB.
+# longest ago: about 3 MB.
 MAX_VISITORS = 16_384
+_ROUNDING = 1e-6  # seconds; sums of fractions are not exact
 
 
 class RateLimit:
     """Who asked how much of late."""
 
     def __init__(self, rate: Rate) -> None:
-        self._interval = rate.seconds / rate.count
-        self._burst = rate.seconds - self._interval  # how far ahead of an even pace one may be
-        self._paces: dict[str, float] = {}  # in the order in which they asked last
+        self._rate = rate
+        # The end of a window, and how many it has seen; in the order in which they asked last.
+        self._windows: dict[str, tuple[float, int]] = {}
 
     def count(self, visitor: str, now: float) -> None:
         """Count a request at ``now`` (seconds). One that is refused does not count.
@@ -29,11 +29,12 @@ class RateLimit:
         Raises:
             SlowDown: Too many; it says after how many seconds the next one is welcome.
         """
-        pace = max(self._paces.pop(visitor, now), now)
-        ahead = pace - now - self._burst
-        if ahead > 1e-6:  # seconds; sums of fractions are not exact
-            self._paces[visitor] = pace
-            raise SlowDown(math.ceil(ahead - 1e-6))
-        self._paces[visitor] = pace + self._interval
-        if len(self._paces) > MAX_VISITORS:
-            del self._paces[next(iter(self._paces))]
+        end, count = self._windows.pop(visitor, (now, 0))
+        if end - now < _ROUNDING:
+            end, count = now + self._rate.seconds, 0
+        if count == self._rate.count:
+            self._windows[visitor] = end, count
+            raise SlowDown(math.ceil(end - now - _ROUNDING))
+        self._windows[visitor] = end, count + 1
+        if len(self._windows) > MAX_VISITORS:
+            del self._windows[next(iter(self._windows))]

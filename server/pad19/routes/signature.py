@@ -45,7 +45,7 @@ def is_awaited(function: Callable[..., object]) -> bool:
 
 
 def is_lifespan(function: Callable[..., object]) -> bool:
-    """Is it an ``async def`` with ``yield``, also in ``@asynccontextmanager``, or a class for ``async with``?"""
+    """Is it an ``async def`` with ``yield``, also in ``@asynccontextmanager``, or a class of such?"""
     if isinstance(function, type):
         return issubclass(function, AbstractAsyncContextManager)
     candidates = (function, inspect.unwrap(function))

@@ -7,6 +7,7 @@ from pad19.dispatch.limits.rate_limit import RateLimit
 from pad19.dispatch.limits.shared_counts import SharedCounts, prepare, size
 from pad19.protocol.rate import Rate
 from support.clock import Clock
+from support.rates import SCRIPTS
 
 ADA, BOB = "192.0.2.1", "192.0.2.2"
 COLUMNS = 4
@@ -26,16 +27,6 @@ def limits(rate: Rate, clock: Clock, workers: int, buffer: bytearray | None = No
         RateLimit(rate, SharedCounts(buffer, COLUMNS, number, worker=number, workers=workers), clock)
         for number in range(workers)
     ]
-
-
-SCRIPTS = [  # rate, then after how many seconds somebody comes, and what that one is told
-    (Rate(1, 1), [(0, 0), (0, 1), (0.999, 1), (0.001, 0), (0, 1)]),
-    (Rate(3, 10), [(0, 0), (1, 0), (1, 0), (0, 8), (7.5, 1), (0.5, 0), (0, 0), (0, 0), (0, 10)]),
-    (Rate(2, 10), [(0, 0), (9.9, 0), (0, 1), (0.1, 0), (0, 0), (0, 10)]),
-    (Rate(2, 10), [(0, 0), (25, 0), (5, 0), (0, 5)]),  # a window begins with whom it counts
-    (Rate(1, 60), [(0, 0), (0.001, 60), (58.999, 1), (0.5, 1), (0.5, 0)]),
-    (Rate(1, 86_400), [(0, 0), (0, 86_400), (86_399, 1), (1, 0)]),
-]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
