@@ -1,6 +1,8 @@
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import Any
 
 import pytest
 import trio
@@ -8,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pad19.protocol.response import Stream
 from pad19.routes.streams import CLOSE_TIME, Streamed, stream
+from support.waiting import wait_until
 
 
 async def started(body: Streamed, threads: int = 1) -> Streamed:
@@ -182,6 +185,59 @@ async def test_a_thread_that_is_left_alone_is_not_waited_for(
     del body
     go_on.set()
     assert await trio.to_thread.run_sync(closed.wait, 10)
+
+
+VISITOR: ContextVar[str] = ContextVar("visitor", default="nobody")
+
+
+async def test_the_thread_that_is_left_alone_closes_in_its_own_context(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    entered, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    seen = []
+
+    def chunks() -> Iterator[str]:
+        try:
+            entered.set()
+            go_on.wait()
+            yield "first"
+        finally:
+            seen.append(VISITOR.get())
+            closed.set()
+            raise ZeroDivisionError
+
+    VISITOR.set("Ada")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(started, stream(chunks()))
+        assert await trio.to_thread.run_sync(entered.wait, 10)
+        nursery.cancel_scope.cancel()
+    go_on.set()
+    assert await trio.to_thread.run_sync(closed.wait, 10)
+    assert seen == ["Ada"]
+    wait_until(lambda: caplog.messages, ["route /x, mine.x: its stream failed when it was closed"])
+
+
+async def test_a_thread_that_comes_too_late_begins_nothing(witness: Witness) -> None:
+    body = stream(witness.in_thread())
+    limiter = trio.CapacityLimiter(1)
+    async with limiter:
+        with trio.move_on_after(0.01):
+            await body.start("route /x, mine.x", limiter)
+            raise AssertionError
+    assert witness.seen == []
+
+
+@pytest.mark.parametrize("chunks", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}, iter(["a", "b"])])
+async def test_whatever_can_be_iterated(chunks: Iterable[str]) -> None:
+    body = await started(stream(chunks))
+    assert [chunk async for chunk in body] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("chunks", ["text", b"bytes", None, 5])
+def test_what_needs_no_stream(chunks: Any) -> None:
+    kind = type(chunks).__name__
+    with pytest.raises(TypeError, match=f"^stream takes an iterable of str or bytes, not {kind}$"):
+        stream(chunks)
 
 
 async def test_an_error_on_the_way_is_raised() -> None:

@@ -6,7 +6,7 @@ and nothing piles up. Text becomes UTF-8. What is iterated without ``async`` is 
 
 import logging
 import reprlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Self
 
 import trio
@@ -42,7 +42,7 @@ class Streamed:
             return
         self._route = route
         if isinstance(self._source, _InThreads):
-            self._source.threads = threads
+            self._source.threads, self._source.route = threads, route
         try:
             self._first = await self._next()
         except StopAsyncIteration:
@@ -99,33 +99,51 @@ class _InThreads:
 
     def __init__(self, iterator: Iterator[Chunk]) -> None:
         self.threads: trio.CapacityLimiter | None = None  # None: trio's own
+        self.route = ""  # for messages
         self._iterator = iterator
-        self._abandoned = False
+        self._is_abandoned = False  # a thread may still be in it, or come
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> object:
         try:
-            chunk = await trio.to_thread.run_sync(
-                next, self._iterator, _END, limiter=self.threads, abandon_on_cancel=True
-            )
+            chunk = await trio.to_thread.run_sync(self._step, limiter=self.threads, abandon_on_cancel=True)
         except trio.Cancelled:
-            self._abandoned = True
+            self._is_abandoned = True
             raise
         if chunk is _END:
             raise StopAsyncIteration
         return chunk
 
     async def aclose(self) -> None:
-        # A thread may still be in it; whoever lets go of it last closes it then.
-        if not self._abandoned and (close := getattr(self._iterator, "close", None)):
-            await trio.to_thread.run_sync(close, limiter=self.threads, abandon_on_cancel=True)
+        if not self._is_abandoned:
+            await trio.to_thread.run_sync(self._close, limiter=self.threads, abandon_on_cancel=True)
+
+    def _step(self) -> object:
+        try:
+            return _END if self._is_abandoned else next(self._iterator, _END)
+        finally:
+            if self._is_abandoned:
+                # Not left to the garbage collector: what it prints in the end goes by the name of the route.
+                try:
+                    self._close()
+                except BaseException:
+                    LOGGER.exception("%s: its stream failed when it was closed", self.route)
+
+    def _close(self) -> None:
+        if close := getattr(self._iterator, "close", None):
+            close()
 
 
-def stream(chunks: Chunks) -> Streamed:
+def stream(chunks: Chunks | Iterable[Chunk]) -> Streamed:
     """A body for `Success` that is made while it is sent: ``Success(stream(rows()), "text/csv")``.
 
-    ``chunks``: an asynchronous iterable, or a generator, of str or bytes.
+    ``chunks``: an iterable of str or bytes, asynchronous or not, such as a generator.
+
+    Raises:
+        TypeError: It is nothing that can be iterated, or text or bytes, which need no stream.
     """
-    return Streamed(chunks)
+    if isinstance(chunks, str | bytes | memoryview) or not isinstance(chunks, AsyncIterable | Iterable):
+        raise TypeError(f"stream takes an iterable of str or bytes, not {type(chunks).__name__}")
+    return Streamed(chunks if isinstance(chunks, AsyncIterable) else iter(chunks))
