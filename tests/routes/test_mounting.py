@@ -19,7 +19,7 @@ from pad19.protocol.response import MAX_META, Redirect, Response, Success
 from pad19.routes.interface import Capsule, RouteError
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes
-from pad19.store.interface import Store
+from pad19.store.interface import Store, StoreError
 from pad19.testing import identity
 
 FILES = {"/", "/file", "/both", "/folder/"}
@@ -484,6 +484,16 @@ async def test_an_exception_is_logged_and_not_shown(
     assert record.exc_info[1] is error
     assert "in broken" in caplog.text  # the traceback
     assert "password" not in caplog.text
+
+
+async def test_a_store_that_cannot_be_used_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    error = StoreError("the store /state/store.sqlite3 cannot be written: make room")
+    found = await answer(Mounted(raising(error)), ask("/broken?secret"))
+    error_id = found.removeprefix("42 internal error, id ")
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"error {error_id}: route /broken, ")
+    assert record.getMessage().endswith(f" failed for '/broken': {error}")
+    assert record.exc_info is None
 
 
 async def test_each_error_has_its_own_id() -> None:

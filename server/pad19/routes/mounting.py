@@ -18,7 +18,7 @@ from pad19.protocol.request import Request, TitanRequest
 from pad19.protocol.response import MAX_META, Redirect, Response
 from pad19.protocol.upload import Upload
 from pad19.protocol.uri import percent_encode
-from pad19.store.interface import Store
+from pad19.store.interface import Store, StoreError
 
 from .call import Call
 from .frames import summary_of
@@ -210,7 +210,10 @@ class Mounted:
             flaw.__cause__, mistake = inner, flaw
         error_id = secrets.token_hex(4)
         # Without the query: what visitors answer to a prompt does not belong into a log.
-        LOGGER.error("error %s: %s failed for %r", error_id, name, request.path, exc_info=mistake)
+        if isinstance(inner, StoreError):  # nobody's bug, and its sentence says all
+            LOGGER.error("error %s: %s failed for %r: %s", error_id, name, request.path, inner)
+        else:
+            LOGGER.error("error %s: %s failed for %r", error_id, name, request.path, exc_info=mistake)
         if stop is not None:
             raise stop
         if self._on_error is not None:
