@@ -188,6 +188,11 @@ def test_what_is_no_host(typed: str) -> None:
     assert not Path("capsule").exists()
 
 
+def test_a_host_has_no_port() -> None:
+    result = init("capsule", "--host", "localhost:1966")
+    assert "this is no host name: write it without scheme, port and path.\n" in result.stderr
+
+
 def test_one_host_is_enough() -> None:
     result = init("capsule", "--host", "*.example.org")
     assert result.exit_code == 2

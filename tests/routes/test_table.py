@@ -76,6 +76,15 @@ def test_a_pattern_of_uploads_that_is_no_text(pattern: Any) -> None:
             Routes().titan(pattern)(function)
 
 
+def test_a_pattern_is_named_in_printable_letters() -> None:
+    with pytest.raises(
+        RouteError, match=r"^route /a\\x00b, .*: the pattern must have no control characters$"
+    ):
+        Routes().gemini("/a\0b")(page)
+    with pytest.raises(RouteError, match=r"^include, prefix /a\\x1b: it must have no control characters$"):
+        Routes().include(Routes(), "/a\x1b")
+
+
 def not_async(request: Request, call_next: CallNext) -> Awaitable[str]:
     raise NotImplementedError
 

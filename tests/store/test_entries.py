@@ -1,11 +1,12 @@
 """Lists: the promises of `Entries`, in memory and in a file."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
 
 from pad19.store import entries as entries_module
-from pad19.store.interface import Page, Store
+from pad19.store.interface import Entries, Page, Store
 
 from .conftest import Clock
 
@@ -186,3 +187,32 @@ async def test_a_long_list_is_cut_in_steps(store: Store, monkeypatch: pytest.Mon
         counts.append(await entries.count())
     assert counts == [7, 4, 2, 2]
     assert values(await entries.page()) == [3, 2]
+
+
+NO_NUMBERS: list[tuple[Callable[[Entries], Awaitable[object]], str]] = [
+    (lambda entries: entries.get("3"), "id is of type str"),  # type: ignore[arg-type] # a capture, say
+    (lambda entries: entries.get(1.0), "id is of type float"),  # type: ignore[arg-type] # likewise
+    (lambda entries: entries.get(True), "id is of type bool"),
+    (lambda entries: entries.replace("3", 1), "id is of type str"),  # type: ignore[arg-type] # likewise
+    (lambda entries: entries.delete(None), "id is of type NoneType"),  # type: ignore[arg-type] # likewise
+    (lambda entries: entries.page("2"), "number is of type str"),  # type: ignore[arg-type] # likewise
+    (lambda entries: entries.page(2.5), "number is of type float"),  # type: ignore[arg-type] # likewise
+    (lambda entries: entries.page(size="5"), "size is of type str"),  # type: ignore[arg-type] # likewise
+    (lambda entries: entries.page(before="5"), "before is of type str"),  # type: ignore[arg-type] # likewise
+    (lambda entries: entries.page(after="5"), "after is of type str"),  # type: ignore[arg-type] # likewise
+]
+
+
+@pytest.mark.parametrize(("ask", "problem"), NO_NUMBERS)
+async def test_what_is_no_number_is_told(
+    ask: Callable[[Entries], Awaitable[object]], problem: str, store: Store
+) -> None:
+    with pytest.raises(TypeError, match=rf"^{problem}; an int is needed$"):
+        await ask(store.list("entries"))
+
+
+async def test_keep_is_a_number(store: Store) -> None:
+    with pytest.raises(TypeError, match=r"^keep is of type str; an int is needed$"):
+        store.list("entries", keep="5")  # type: ignore[arg-type] # on purpose
+    with pytest.raises(TypeError, match=r"^limit is of type str; an int is needed$"):
+        await store.keys(limit="5")  # type: ignore[arg-type] # on purpose

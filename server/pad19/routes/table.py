@@ -8,6 +8,7 @@ from typing import TypeVar
 from pad19.protocol.pattern import KINDS, Convert, Pattern
 
 from .interface import Background, Handler, Lifespan, Middleware, RouteError, TitanHandler
+from .naming import plain
 from .policy import DEFAULT_MAX_SIZE, DEFAULT_TIMEOUT, Policy
 from .signature import is_awaited, is_lifespan, located, misfit, name_of, runs_on_loop, takes
 
@@ -155,7 +156,7 @@ class Routes:
     def _declare(
         self, scheme: str, pattern: str, handler: Handler | TitanHandler, make: Callable[[], Policy]
     ) -> None:
-        where = f"route {pattern}, {name_of(handler)}"
+        where = f"route {plain(str(pattern))}, {name_of(handler)}"
         if not isinstance(pattern, str):
             raise RouteError(f'{where}: the pattern must be a text, such as "/path"')
         try:
@@ -250,9 +251,9 @@ class Routes:
         try:
             pattern = Pattern.parse(prefix or "/")
         except ValueError as error:
-            raise RouteError(f"include, prefix {prefix}: it {error}") from None
+            raise RouteError(f"include, prefix {plain(prefix)}: it {error}") from None
         if pattern.kinds:
-            raise RouteError(f"include, prefix {prefix}: it must have no captures")
+            raise RouteError(f"include, prefix {plain(prefix)}: it must have no captures")
         if self in other._everyone():
             raise RouteError(f"include, prefix {prefix}: routes cannot include themselves")
         self._included.append((prefix.rstrip("/"), other))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .database import Database
 from .interface import Entry, Json, Page
-from .values import check_size, decode, encode
+from .values import check_size, check_whole, decode, encode
 
 # Each `append` removes so many entries beyond ``keep``, so that a smaller ``keep`` stalls nobody.
 TRIM = 100
@@ -55,11 +55,12 @@ class SQLiteEntries:
 
     async def get(self, id: int) -> Entry | None:  # noqa: A002 - see `Entries.get`
         """See `Entries.get`."""
+        number = _bounded(id)
 
         def work(connection: sqlite3.Connection) -> Entry | None:
             row = connection.execute(
                 "SELECT id, value, created FROM entry WHERE list = ? AND id = ?",
-                (self._find(connection).id, _bounded(id)),
+                (self._find(connection).id, number),
             ).fetchone()
             return _entry(row) if row else None
 
@@ -67,12 +68,12 @@ class SQLiteEntries:
 
     async def replace(self, id: int, value: Json) -> bool:  # noqa: A002 - see `Entries.get`
         """See `Entries.replace`."""
-        text = encode(value)
+        number, text = _bounded(id), encode(value)
 
         def work(connection: sqlite3.Connection) -> bool:
             changed = connection.execute(
                 "UPDATE entry SET value = ? WHERE list = ? AND id = ?",
-                (text, self._find(connection).id, _bounded(id)),
+                (text, self._find(connection).id, number),
             )
             return changed.rowcount > 0
 
@@ -107,9 +108,10 @@ class SQLiteEntries:
         after: int | None = None,
     ) -> Page:
         """See `Entries.page`."""
+        check_whole(number, "number")
         check_size(size, "size")
-        high = _MAX_ID if before is None else _bounded(before)
-        low = 0 if after is None else _bounded(after)
+        high = _MAX_ID if before is None else _bounded(before, "before")
+        low = 0 if after is None else _bounded(after, "after")
 
         def work(connection: sqlite3.Connection) -> Page:
             found = self._find(connection)
@@ -149,6 +151,11 @@ def _entry(row: tuple[int, str, float]) -> Entry:
     return Entry(number, decode(text), datetime.fromtimestamp(created, UTC))
 
 
-def _bounded(id: int) -> int:  # noqa: A002 - see `Entries.get`
-    """An id that SQLite can compare and that leads to the same entries, or to none."""
+def _bounded(id: int, what: str = "id") -> int:  # noqa: A002 - see `Entries.get`
+    """An id that SQLite can compare and that leads to the same entries, or to none.
+
+    Raises:
+        TypeError: It is no whole number, as a capture without ``:int`` is none.
+    """
+    check_whole(id, what)
     return max(-_MAX_ID, min(id, _MAX_ID))

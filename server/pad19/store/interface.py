@@ -53,7 +53,8 @@ class Page:
 class Entries(Protocol):
     """A list: what is appended stays in order and keeps its id.
 
-    All methods raise `StoreError`; `append` and `replace` refuse values as `Store.set` does.
+    All methods raise `StoreError`, and TypeError for ids that are no int; `append` and `replace` refuse
+    values as `Store.set` does.
     """
 
     async def append(self, value: Json) -> int:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from .database import Database, Work
 from .entries import SQLiteEntries
 from .interface import Json
-from .values import check_count, check_key, check_seconds, check_size, decode, encode
+from .values import check_key, check_seconds, check_size, check_whole, decode, encode
 
 # Each write removes so many values that have expired: as it brings at most one, they do not pile up.
 SWEEP = 16
@@ -96,7 +96,7 @@ class SQLiteStore:
     async def increment(self, key: str, by: int = 1, *, expires_in: float | None = None) -> int:
         """See `Store.increment`."""
         check_key(key)
-        check_count(by)
+        check_whole(by, "by")
         check_seconds(expires_in)
 
         def work(connection: sqlite3.Connection) -> int:
@@ -165,8 +165,10 @@ class SQLiteStore:
     def list(self, name: str, *, keep: int | None = None) -> "SQLiteEntries":
         """See `Store.list`."""
         check_key(name, "list")
-        if keep is not None and keep < 1:
-            raise ValueError(f"a list that keeps {keep} entries is of no use: keep 1 or more")
+        if keep is not None:
+            check_whole(keep, "keep")
+            if keep < 1:
+                raise ValueError(f"a list that keeps {keep} entries is of no use: keep 1 or more")
         return SQLiteEntries(self._database, self._namespace, name, keep)
 
     async def _write(self, work: Work[T]) -> T:

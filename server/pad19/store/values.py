@@ -35,8 +35,10 @@ def check_size(size: int, what: str) -> None:
     """See that so many entries or keys can be asked for at once.
 
     Raises:
+        TypeError: It is no whole number.
         ValueError: They are none, or too many.
     """
+    check_whole(size, what)
     if not 1 <= size <= MAX_PAGE:
         raise ValueError(f"{what} is {size}; 1 to {MAX_PAGE} are possible")
 
@@ -53,14 +55,14 @@ def check_seconds(seconds: float | None) -> None:
         raise ValueError(f"expires_in is {seconds!r}; a number of seconds above 0 is needed, or None")
 
 
-def check_count(by: int) -> None:
-    """See that something can be counted by so much.
+def check_whole(number: int, what: str) -> None:
+    """See that something is counted.
 
     Raises:
         TypeError: It is no whole number.
     """
-    if not isinstance(by, int) or isinstance(by, bool):
-        raise TypeError(f"by is {_kind(by)}; an int is needed")
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"{what} is {_kind(number)}; an int is needed")
 
 
 def encode(value: object) -> str:

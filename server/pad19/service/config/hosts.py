@@ -24,7 +24,10 @@ def read_host(text: str) -> str:
             raise ValueError("an address has no subdomains")
         # IPv6Address() first: the grammar of URIs knows more in brackets (IPvFuture).
         bracketed = name.startswith("[") and name.endswith("]")
-        return normalize_host(f"[{IPv6Address(name[1:-1] if bracketed else name)}]")
+        try:
+            return normalize_host(f"[{IPv6Address(name[1:-1] if bracketed else name)}]")
+        except ValueError:
+            raise ValueError("write it without scheme, port and path") from None
     host = normalize_host(name).removesuffix(".")
     if host.rpartition(".")[2].isdigit():
         # No top-level domain is a number, so this is an address or a typing mistake.

@@ -248,7 +248,8 @@ Prefix = Annotated[
     str,
     Meta(
         pattern=r"^/(?:[^/?#%\x00-\x20\x7f]+/)*$(?!\n)",
-        description='a path that begins and ends with a slash, such as "/cgi-bin/"',
+        description='a path that begins and ends with a slash, without blanks, "%", "?" and "#", such as '
+        '"/cgi-bin/"',
     ),
 ]
 SettingName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$(?!\n)", description="a name")]
