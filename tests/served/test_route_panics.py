@@ -165,3 +165,28 @@ def test_a_lifespan_that_fails_later_on_has_its_worker_replaced(folder: Path) ->
         assert fetch(server.address, gemini(server.address)).body == b"page"
         assert server.worker != worker
         assert server.stop() == 0
+
+
+BLOCKS = """
+    import time
+
+    @routes.gemini("/")
+    async def page(request: Request) -> str:
+        time.sleep(6)
+        return "page"
+"""
+
+
+def test_a_route_that_blocks_its_worker_is_named(folder: Path) -> None:
+    configure(write(folder, {"routes/slow.py": module(BLOCKS)}), capsule=ROUTED)
+    with serving(folder, home=folder, suffers=True) as server:
+        uri = gemini(server.address, "/slow/")
+        assert fetch(server.address, f"{uri}?secret").body == b"page"
+        place = rf"{re.escape(str(folder))}/routes/slow\.py, line \d+, in page, for {re.escape(uri)}"
+        assert re.search(
+            rf"^pad19: a worker has served nobody for 5 seconds, since it is at {place}: await what takes "
+            "long, or write def instead of async def, which runs in a thread$",
+            server.err,
+            re.MULTILINE,
+        )
+        assert server.stop() == 0

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import FrameType
 
 import trio
@@ -27,6 +27,7 @@ from .logs.terminal import terminal_formatter
 from .logs.writer import STANDARD_OUTPUT, LogWriter, open_log
 from .mounting import Backends
 from .signature import Signatures, signatures
+from .stalls import Stalls
 from .telemetry.scoreboard import Slot
 from .worker import Site, admission_for, certificate_files, serve
 
@@ -189,11 +190,13 @@ def _obey_signals(stop: trio.Event, stop_now: trio.Event, log: LogWriter) -> Non
 
 
 async def _give_signs_of_life(reports: int, slot: Slot, admission: Admission) -> None:
-    while True:
-        slot.beat(admission.total)
-        with suppress(OSError):  # its reader is busy, or gone, and then we are soon
-            send(reports, Alive())
-        await trio.sleep(HEARTBEAT)
+    with closing(Stalls()) as stalls:
+        while True:
+            stalls.beat()
+            slot.beat(admission.total)
+            with suppress(OSError):  # its reader is busy, or gone, and then we are soon
+                send(reports, Alive())
+            await trio.sleep(HEARTBEAT)
 
 
 def _shown(site: Site) -> tuple[Shown, ...]:
