@@ -9,7 +9,6 @@ from contextlib import suppress
 from types import FrameType
 
 from pad19.dispatch.record import Record
-from pad19.routes.frames import is_hidden, stack_of
 from pad19.routes.naming import plain
 
 LOGGER = logging.getLogger("pad19.service")
@@ -51,6 +50,8 @@ class Stalls:
                 self._tell(frame)
 
     def _tell(self, frame: FrameType) -> None:
+        from pad19.routes.frames import stack_of  # here, as most workers never need it
+
         frames = stack_of(frame)
         place = next((each for each in frames if each.is_own), frames[0] if frames else None)
         if place is not None:
@@ -66,6 +67,8 @@ class Stalls:
 
 def _request(frame: FrameType) -> str | None:
     """What is answered there, if one of our own functions knows. Without the query, as in all messages."""
+    from pad19.routes.frames import is_hidden
+
     for outer, _ in traceback.walk_stack(frame):
         if is_hidden(outer.f_code.co_filename) and isinstance(record := outer.f_locals.get("record"), Record):
             return record.request.partition("?")[0]
