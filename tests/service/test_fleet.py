@@ -14,7 +14,8 @@ from pad19.service.fleet import (
     STOP_MARGIN,
     Fleet,
 )
-from pad19.service.handover import Alive, Closed, Failed
+from pad19.service.handover import Alive, Closed, Failed, Ready
+from pad19.service.signature import Signatures
 from support.fleet import GRACE, READY, SHOWN, FakeChild, FakeOwner
 
 # Generations
@@ -32,6 +33,16 @@ def test_the_pilot_goes_first(owner: FakeOwner, fleet: Fleet[FakeChild]) -> None
     assert owner.events == ["1 after None"]
     assert (generation.certificates, generation.files) == (SHOWN, READY.files)
     assert owner.told == [[], [], []]
+
+
+def test_of_a_file_that_changes_meanwhile_the_state_that_the_first_one_has_read_counts(
+    owner: FakeOwner, fleet: Fleet[FakeChild]
+) -> None:
+    generation = owner.begin(2)
+    fleet.reported(fleet.workers[0], READY)
+    newer: Signatures = dict.fromkeys(READY.files, (1, 2, 4, 4, 5, 6, 7))
+    fleet.reported(fleet.workers[1], Ready(SHOWN, newer | {"added.py": None}))
+    assert generation.files == {**READY.files, "added.py": None}  # so the newer one is a change
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 1), (2, 2)])

@@ -96,10 +96,10 @@ class Fleet(Generic[C]):
                 self._left(worker)
             case Failed(problems, files):
                 worker.problems = problems
-                worker.generation.files |= files
+                worker.generation.has_read(files)
                 worker.generation.is_to_blame = True
             case Ready(certificates, files):
-                worker.generation.files |= files
+                worker.generation.has_read(files)
                 self._ready(worker, certificates)
 
     def ended(self, worker: Worker[C], status: int) -> None:

@@ -55,3 +55,10 @@ class Generation(Generic[C]):
 
     def __post_init__(self) -> None:
         self.restarts = Restarts(self.size)
+
+    def has_read(self, files: Signatures) -> None:
+        """A worker has read these. Of a file that has changed since another one did, the older state counts.
+
+        So the change is noticed, and all of them come to serve the same.
+        """
+        self.files = files | self.files
