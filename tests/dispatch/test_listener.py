@@ -39,6 +39,37 @@ async def test_what_waits_in_the_kernel_is_served_though_nothing_more_is_accepte
     assert [record.status for record in there.records] == [20] * 3
 
 
+DUAL = [(False, "127.0.0.1", "127.0.0.1"), (False, "::1", "::1"), (True, "::1", "::1")]
+
+
+@pytest.mark.parametrize(("v6only", "to", "address"), DUAL)
+async def test_a_client_has_one_address_also_on_a_socket_for_both_families(
+    v6only: bool, to: str, address: str
+) -> None:
+    addresses: list[str] = []
+
+    async def hello(request: Request) -> Response:
+        addresses.append(request.client.address)
+        return Success(b"")
+
+    there = Server({"localhost": hello})
+    with socket.socket(socket.AF_INET6) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+        sock.bind(("::", 0))
+        listen_on(sock)
+        listener = Listener(sock, there.connections, there.admission, port=None, stall=5)
+        async with trio.open_nursery() as running:
+            running.start_soon(listener.run, running)
+            transport = await trio.open_tcp_stream(to, sock.getsockname()[1])
+            stream = trio.SSLStream(transport, stdlib_context(), server_hostname="localhost")
+            await stream.send_all(b"gemini://localhost/\r\n")
+            await read_all(stream)
+            await trio.aclose_forcefully(stream)
+            running.cancel_scope.cancel()
+    assert addresses == [address]
+    assert [record.address for record in there.records] == [address]
+
+
 class Failing(socket.socket):
     """A listening socket whose connections the system cannot hand over."""
 

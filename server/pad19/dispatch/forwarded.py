@@ -154,8 +154,7 @@ def _own_header(host: str, port: int, here: object) -> ProxyHeader | None:
     if not isinstance(here, tuple):
         return None
     # A socket for both families says ::ffff:192.0.2.1, and the forwarder 192.0.2.1.
-    source, destination = (address.removeprefix("::ffff:") for address in (host, here[0]))
-    return ProxyHeader((source, port), (destination, here[1]))
+    return ProxyHeader((host, port), (here[0].removeprefix("::ffff:"), here[1]))
 
 
 async def _receive(transport: RewindableStream) -> bytes:

@@ -50,6 +50,9 @@ class Listener:
         stall: float,
     ) -> None:
         self._socket = sock
+        self._is_dual = sock.family == socket.AF_INET6 and not sock.getsockopt(
+            socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+        )
         self._connections = connections
         self._admission = admission
         self._port = port
@@ -86,6 +89,8 @@ class Listener:
 
     def _take(self, sock: socket.socket, address: tuple[str, int] | str, nursery: trio.Nursery) -> None:
         host, port = address[:2] if isinstance(address, tuple) else ("", 0)
+        if self._is_dual and "." in host:  # as systemd makes them: they say ::ffff:192.0.2.1
+            host = host.removeprefix("::ffff:")
         sock.setblocking(False)
         self._serve(sock, host, port, nursery)
 
