@@ -317,6 +317,9 @@ def test_the_manual_from_nothing_to_a_service(service: Container) -> None:
     assert "reloaded: Serving localhost" in step("was it taken over?")
     assert show(service, "MainPID") == pid
     assert re.search(r"^reloads +1 done, 0 failed$", step("how it is"), re.MULTILINE)
+    step("how it is, to the journal")
+    said = service.run("until journalctl -u pad19.service -o cat | grep '^reloads '; do sleep 0.1; done")
+    assert "1 done, 0 failed" in said
     step("upgrade")
     assert "lang=en" in service.run(f"{GET} 2>&1")
     assert show(service, "MainPID") != pid

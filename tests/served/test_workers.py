@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 from pad19.service.fleet import SILENCE
-from support.capsule_folder import configure, page, received, reload, request
+from support.capsule_folder import (
+    NOT_RELOADED,
+    RELOADED,
+    assert_whole,
+    configure,
+    page,
+    received,
+    reload,
+    request,
+    slow_download,
+    write,
+)
 from support.load import Load
 from support.proc import cpu_time
 from support.process import PATIENCE, connect_socket, fetch, gemini, read_rest, serving
@@ -112,6 +123,43 @@ def test_a_supervisor_that_is_killed_takes_its_workers_with_it(folder: Path) -> 
     configure(folder, listen=f"127.0.0.1:{address[1]}")
     with serving(folder, home=folder) as server:
         assert received(address) == page()
+
+
+# Signals that are for the supervisor, and come to all processes of a service
+
+FOR_SUPERVISORS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", FOR_SUPERVISORS)
+def test_a_signal_that_comes_to_all_processes_ends_no_worker(folder: Path, number: signal.Signals) -> None:
+    configure(folder, workers=2)
+    with serving(folder, home=folder) as server:
+        workers = server.workers
+        with slow_download(server.address) as stream:
+            for pid in workers:
+                os.kill(pid, number)
+            assert_whole(stream)
+        assert received(server.address) == page()
+        assert server.workers == workers
+        assert server.stop() == 0
+        assert "was ended by" not in server.err
+
+
+@pytest.mark.parametrize("number", FOR_SUPERVISORS)
+def test_nor_one_that_is_only_starting(folder: Path, number: signal.Signals) -> None:
+    routes = {"routes/slow.py": "import time\nfrom pad19 import Routes\nroutes = Routes()\ntime.sleep(1)\n"}
+    write(folder, routes)
+    configure(folder, capsule="routes = 'routes'")
+    with serving(folder, home=folder) as server:
+        [old] = server.workers
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.workers) == 2)
+        [new] = {*server.workers} - {old}
+        while RELOADED not in server.err:  # from its very beginning on
+            os.kill(new, number)
+            time.sleep(0.001)
+        assert wait_for_workers(server, 1) == [new]
+        assert NOT_RELOADED not in server.err
 
 
 # Workers that hang

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from .config.model import Config
 from .handover import Order, Report, ReportReader, handed
 from .shared_state import Handed
+from .signals import FOR_SUPERVISORS
 from .sockets import Bound
 
 # Nothing but this package and what is installed: the working directory may be full of strangers' modules.
@@ -77,13 +78,14 @@ class WorkerProcess:
                 lifeline=lifeline,
             )
             order_fd = order.put()
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [*COMMAND, str(order_fd)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(order_fd, *order.descriptors),
-                # Ctrl-C is for the supervisor alone, which tells its workers.
-                process_group=0,
-            )
+            with _blocked():
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [*COMMAND, str(order_fd)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(order_fd, *order.descriptors),
+                    # Ctrl-C is for the supervisor alone, which tells its workers.
+                    process_group=0,
+                )
         except BaseException:
             _close(ours, self._lifeline)
             raise
@@ -142,6 +144,16 @@ class WorkerProcess:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
+
+
+@contextmanager
+def _blocked() -> Iterator[None]:
+    """Have a process that is started meanwhile begin with `FOR_SUPERVISORS` blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_SUPERVISORS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _close(*descriptors: int) -> None:

@@ -11,6 +11,9 @@ from types import FrameType
 CAUGHT = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
 )  # fmt: skip
+# Meant for the supervisor, but `systemctl kill` sends them to all processes of a service. They wait until a
+# worker has come so far that it survives them.
+FOR_SUPERVISORS = {signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
 _NO_TERMINAL = {errno.ENXIO, errno.EIO, errno.ENODEV, errno.ENOENT}
 
 

@@ -1,8 +1,8 @@
 """The process around a worker: what its supervisor hands over, signals, signs of life.
 
 Started as ``python -m pad19.service.worker_process FD`` by `child.WorkerProcess` alone. SIGTERM drains
-it, SIGQUIT ends it at once, SIGUSR1 has the log go on in a new file. It does not outlive its
-supervisor.
+it, SIGQUIT ends it at once, SIGUSR1 has the log go on in a new file. Other signals that
+a supervisor knows are ignored. It does not outlive its supervisor.
 """
 
 import fcntl
@@ -26,6 +26,7 @@ from .logs import messages
 from .logs.terminal import terminal_formatter
 from .logs.writer import STANDARD_OUTPUT, LogWriter, open_log
 from .mounting import Backends
+from .signals import FOR_SUPERVISORS
 from .signature import Signatures, signatures
 from .stalls import Stalls
 from .telemetry.scoreboard import Slot
@@ -49,6 +50,9 @@ def _work() -> int:
     # Until trio runs, SIGTERM ends the process as it ends any other.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, _ignore)  # not SIG_IGN, which programs would inherit
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_SUPERVISORS)
     try:
         order = Order.take(int(sys.argv[1]))
     except (AttributeError, ImportError, TypeError) as error:
@@ -86,6 +90,10 @@ def _work() -> int:
     if problems:
         send(order.reports, Failed(tuple(problems), files))
     return 1 if problems else 0
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Survive a signal that was for the supervisor."""
 
 
 def _name_what_routes_say() -> int:
