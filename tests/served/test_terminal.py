@@ -53,6 +53,7 @@ def on_terminal(folder: Path, how: str = "") -> Iterator[tuple[Serving, Callable
 def test_a_terminal_that_closes_stops_the_server(folder: Path) -> None:
     with on_terminal(folder) as (server, close), slow_download(server.address) as stream:
         close()
+        server.wait_for_err("the terminal was closed: stopping")
         server.wait_for_err("stopping: open connections (1)")
         assert_whole(stream)  # as at any other stop
         assert server.wait() == 0

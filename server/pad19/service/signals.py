@@ -14,6 +14,7 @@ CAUGHT = (
 # Meant for the supervisor, but `systemctl kill` sends them to all processes of a service. They wait until a
 # worker has come so far that it survives them.
 FOR_SUPERVISORS = {signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
+OUTLIVED = 5.0  # seconds: the end of a terminal and the SIGHUP that comes of it are not so far apart
 _NO_TERMINAL = {errno.ENXIO, errno.EIO, errno.ENODEV, errno.ENOENT}
 
 
@@ -23,6 +24,7 @@ class Signals:
     def __init__(self) -> None:
         self._had_terminal = _terminal_problem() is None
         self._outlives_terminal = False
+        self._gone_since: float | None = None
         self._ours: socket.socket | None = None
 
     def fileno(self) -> int:
@@ -62,6 +64,18 @@ class Signals:
     def terminal_is_gone(self) -> bool:
         """Whether there was a terminal, whose end was to be the end of this process, and it has come."""
         return self._had_terminal and not self._outlives_terminal and _terminal_problem() in _NO_TERMINAL
+
+    def look(self, now: float) -> None:
+        """See to it that a process that has outlived its terminal, as shells can let it, goes on to do so.
+
+        To be called every second or so. ``now``: seconds of a clock that never goes back.
+        """
+        if not self.terminal_is_gone:
+            self._gone_since = None
+        elif self._gone_since is None:
+            self._gone_since = now
+        elif now - self._gone_since >= OUTLIVED:
+            self._outlives_terminal = True
 
 
 def _terminal_problem() -> int | None:

@@ -200,6 +200,7 @@ class Supervisor:
             self._bury()
             self._fleet.tick()
             now = time.monotonic()
+            self._signals.look(now)
             self._reloader.tick(now)
             if watchdog and now - fed >= watchdog / 2:
                 systemd.still_alive()
@@ -230,6 +231,8 @@ class Supervisor:
             case signal.SIGHUP if not self._signals.terminal_is_gone:
                 self._reloader.ask()
             case signal.SIGTERM | signal.SIGINT | signal.SIGHUP:
+                if number == signal.SIGHUP:
+                    LOGGER.info("the terminal was closed: stopping")
                 self._interrupts += number == signal.SIGINT
                 if self._interrupts > 1:
                     self._fleet.hurry()
