@@ -25,7 +25,8 @@ from support.capsule_folder import (
     write,
 )
 from support.load import Load
-from support.proc import cpu_time
+from support.namespaces import isolated
+from support.proc import children, cpu_time
 from support.process import PATIENCE, connect_socket, fetch, gemini, read_rest, serving
 from support.server import stdlib_context
 from support.waiting import wait_for_end, wait_for_workers, wait_until
@@ -123,6 +124,33 @@ def test_a_supervisor_that_is_killed_takes_its_workers_with_it(folder: Path) -> 
     configure(folder, listen=f"127.0.0.1:{address[1]}")
     with serving(folder, home=folder) as server:
         assert received(address) == page()
+
+
+# Processes that nobody else sees to
+
+LEAVES_ONE = """#!/bin/sh
+printf '20 text/plain\\r\\n'
+(setsid sleep 0.2 >/dev/null 2>&1 &)
+"""
+
+
+def test_the_first_process_of_a_container_buries_what_others_leave_behind(folder: Path) -> None:
+    launcher = isolated("", "--pid", "--fork", "--mount-proc", "--kill-child")
+    write(folder, {"cgi/leave": LEAVES_ONE})
+    (folder / "cgi/leave").chmod(0o755)
+    configure(folder, capsule="cgi = { '/cgi/' = 'cgi' }")
+    with serving(folder, home=folder, launcher=launcher) as server:
+        [first] = server.workers  # of what has made the namespace
+        [worker] = children(first)
+        for _ in range(3):
+            assert received(server.address, "/cgi/leave") == b"20 text/plain\r\n"
+        wait_until(lambda: children(first), [worker])
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for_err("was ended by SIGKILL")  # that status is not lost
+        wait_until(lambda: len(children(first)), 1)
+        assert received(server.address) == page()
+        os.kill(first, signal.SIGTERM)
+        assert server.wait() == 0
 
 
 # Signals that are for the supervisor, and come to all processes of a service

@@ -6,11 +6,13 @@ follows from them to `Fleet`, and to `Reloader` when another configuration is to
 """
 
 import logging
+import os
 import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from . import systemd
 from .announcement import announce, first_uri, status_line
@@ -32,6 +34,7 @@ from .watch import Watcher
 LOGGER = logging.getLogger("pad19.service")
 
 TICK = 1.0  # seconds between two looks at clocks, at most
+_INIT = 1  # the number of the process that those become children of whose own parent has ended
 _MORE_ROOM = "allow this process more of that, or end others, and start again"
 
 
@@ -223,6 +226,8 @@ class Supervisor:
             child.close()
             self._shared.clear(worker.slot)
             self._fleet.ended(worker, status)
+        if os.getpid() == _INIT:  # in a container
+            _bury_others({worker.child.pid for worker in self._fleet.workers})
 
     # Signals
 
@@ -256,6 +261,15 @@ class Supervisor:
         # Workers have them still, and take what waits there before they let go.
         close_others(self._sockets, ())
         self._fleet.stop()
+
+
+def _bury_others(ours: Collection[int]) -> None:
+    """Take note of what has ended and nobody else will ask about: each would keep its number for ever."""
+    with suppress(ChildProcessError):  # there are no children at all
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid in ours:  # it is next; the others have their turn then
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def _given() -> list[socket.socket]:
