@@ -131,7 +131,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     (checkout / "certs").mkdir()
     (checkout / "certs/localhost.key").write_text("secret")
     with podman.podman(folder) as (command, base):
-        yield Image(command, base, command.build(base, checkout), checkout)
+        yield Image(command, base, command.build(base, checkout, *build_options()), checkout)
+
+
+def build_options() -> list[str]:
+    """What the manual's command has besides a name, the file and the folder."""
+    words = shlex.split(shell_steps(PAGE)["build the image"])
+    for name in ("-t", "-f"):
+        words[words.index(name) : words.index(name) + 2] = []
+    assert (words[:2], words[-1]) == (["podman", "build"], ".")
+    return words[2:-1]
 
 
 @pytest.fixture
@@ -220,7 +229,7 @@ def test_the_image_is_small_and_has_no_secrets(image: Image) -> None:
     assert "/opt/pad19/bin/pad19" in files.split()
     assert [path for path in files.split() if path.endswith((".key", "/bin/pip"))] == []
     # Not in a layer that is thrown away, either.
-    stage = image.podman.build(image.base, image.checkout, "--target=build")
+    stage = image.podman.build(image.base, image.checkout, *build_options(), "--target=build")
     files = image.podman("run", "--rm", stage, "find", "/src")
     assert "/src/server/pad19/__init__.py" in files.split()
     assert [path for path in files.split() if path.startswith(("/src/certs", "/src/capsule"))] == []

@@ -65,13 +65,13 @@ class Podman:
         return name
 
     def build(self, base: str, checkout: Path, *arguments: str) -> str:
-        """Build `deploy/Containerfile`; the image's name."""
+        """Build `deploy/Containerfile`; the image's name. ``arguments``: besides those that a test needs."""
         settings = self._folder / "pip.conf"
         settings.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
         name = f"localhost/pad19-test{len([*self._folder.glob('image-*')])}"
         (self._folder / f"image-{name.rpartition('/')[2]}").touch()
         self(
-            "build", "--quiet", "--pull=never", "--isolation=chroot", "--format=docker", *self._limits,
+            "build", "--quiet", "--pull=never", "--isolation=chroot", *self._limits,
             f"--build-arg=PYTHON={base}", f"--volume={self._wheels}:/wheels:ro",
             f"--volume={settings}:/etc/pip.conf:ro", f"--tag={name}", *arguments,
             f"--file={checkout / 'deploy/Containerfile'}", checkout,
