@@ -70,6 +70,24 @@ async def test_a_client_has_one_address_also_on_a_socket_for_both_families(
     assert [record.address for record in there.records] == [address]
 
 
+async def test_a_socket_that_does_not_listen_yet_is_waited_for() -> None:
+    there = Server({"localhost": hello})
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        listener = Listener(sock, there.connections, there.admission, port=None, stall=5)
+        async with trio.open_nursery() as running:
+            running.start_soon(listener.run, running)
+            await trio.testing.wait_all_tasks_blocked()
+            sock.listen()
+            transport = await trio.open_tcp_stream(*sock.getsockname())
+            stream = trio.SSLStream(transport, stdlib_context(), server_hostname="localhost")
+            await stream.send_all(b"gemini://localhost/\r\n")
+            assert (await read_all(stream)).body == b"# Hello\n"
+            await trio.aclose_forcefully(stream)
+            running.cancel_scope.cancel()
+
+
 class Failing(socket.socket):
     """A listening socket whose connections the system cannot hand over."""
 
@@ -103,7 +121,7 @@ async def test_what_runs_out_is_told_once_a_minute_with_the_mend(
 async def test_an_error_of_the_listening_socket_itself_is_not_hidden() -> None:
     there = Server({"localhost": hello})
     with Failing() as sock:
-        sock.error = errno.EINVAL
+        sock.error = errno.ENOTSOCK
         async with trio.open_nursery() as running:
-            with pytest.raises(OSError, match="Invalid argument"):
+            with pytest.raises(OSError, match="non-socket"):
                 await Listener(sock, there.connections, there.admission, port=None, stall=5).run(running)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from support.capsule_folder import configure, page, received, reload, reload_in_vain, write_pair
-from support.process import fingerprint, serving
+from support.capsule_folder import (
+    configure,
+    is_refused,
+    page,
+    received,
+    reload,
+    reload_in_vain,
+    write,
+    write_pair,
+)
+from support.load import Load
+from support.process import fetch, fingerprint, gemini, serving
+from support.server import stdlib_context
 from support.tls import self_signed
 from support.waiting import wait_for_workers
 
@@ -91,6 +103,32 @@ def test_with_a_mistake_the_old_one_is_served_still(
         reload(server)
         assert received(server.address) == page("de")
         assert server.stop() == 0
+
+
+def test_an_address_that_takes_precedence_takes_no_clients_before_it_is_served(folder: Path) -> None:
+    slow = "import time\nfrom pad19 import Routes\nroutes = Routes()\ntime.sleep(2)\n"
+    write(folder, {"routes/a.py": "from pad19 import Routes\nroutes = Routes()\n"})
+    configure(folder, listen="0.0.0.0:0", capsule="routes = 'routes'")
+    context = stdlib_context()
+    with serving(folder, home=folder) as server:
+        address = ("127.0.0.1", server.address[1])
+
+        def ask() -> None:
+            answer = fetch(address, gemini(address), context=context)
+            assert answer.clean
+            assert answer.received == page()
+
+        with Load(2, ask) as load:
+            for text in ("import nonsense\n", slow):
+                write(folder, {"routes/a.py": text})
+                configure(folder, listen=f"127.0.0.1:{address[1]}", capsule="routes = 'routes'")
+                (reload if text == slow else reload_in_vain)(server)
+            load.answered(time.monotonic(), 10)
+            assert load.stop()
+        assert not load.failures
+        assert max(asked.end - asked.start for asked in load.stop()) < 1.5  # seconds: nobody waited for slow
+        assert server.addresses[0] == ("0.0.0.0", address[1])
+        assert is_refused(("127.0.0.2", address[1]))
 
 
 def test_systemd_is_told(folder: Path, manager: socket.socket) -> None:

@@ -59,6 +59,19 @@ def test_the_next_one_takes_over(owner: FakeOwner, fleet: Fleet[FakeChild], befo
     assert fleet.replaced == 0
 
 
+def test_one_that_nobody_can_be_let_in_to_goes(owner: FakeOwner, fleet: Fleet[FakeChild]) -> None:
+    first = owner.serve()
+    owner.unavailable = ["another program has the port"]
+    owner.begin(2)
+    fleet.reported(owner.newest, READY)
+    assert owner.events == ["1 after None"]  # it is not asked for before all are ready
+    fleet.reported(owner.newest, READY)
+    assert owner.events == ["1 after None", "2 abandoned"]
+    assert owner.problems == ["another program has the port"]
+    assert (fleet.current, fleet.coming) == (first, None)
+    assert owner.told == [[], ["drain"], ["drain"]]
+
+
 def test_it_is_settled_when_nobody_else_takes_connections(owner: FakeOwner, fleet: Fleet[FakeChild]) -> None:
     first = owner.serve(3)
     assert owner.settlements == [1]

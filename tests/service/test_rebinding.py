@@ -13,7 +13,7 @@ import pytest
 
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import Config, Forwarder
-from pad19.service.sockets import Bound, Unavailable, bind, close_others
+from pad19.service.sockets import Bound, Unavailable, begin_listening, bind, close_others
 from support.sockets import close, configured, forwarded
 
 
@@ -21,6 +21,7 @@ def rebound(stack: contextlib.ExitStack, config: Config, before: tuple[Bound, ..
     """Bound until the test ends."""
     bound = bind(config, before=before)
     stack.callback(close, bound)
+    begin_listening(bound, before)
     return bound
 
 
@@ -135,6 +136,38 @@ def test_overlapping_addresses(stack: contextlib.ExitStack, old: str, new: str, 
         assert is_taken_for_others(host, port)
         with pytest.raises(Unavailable):
             bind(configured(text))
+
+
+NARROWER = [("0.0.0.0:P", "127.0.0.1:P", "127.0.0.1"), ("[::]:P", "[::1]:P", "::1")]
+
+
+@pytest.mark.parametrize(("old", "new", "host"), NARROWER)
+def test_who_serves_goes_on_to_do_so_until_the_others_are_ready(
+    stack: contextlib.ExitStack, old: str, new: str, host: str
+) -> None:
+    port = free_port()
+    wide, narrow = (text.replace("P", str(port)) for text in (old, new))
+    first = rebound(stack, configured(wide))
+    second = bind(configured(narrow), before=first)
+    stack.callback(close, second)
+    assert is_served(first, host, port)
+    assert is_taken_for_others(host, port)
+    begin_listening(second, first)
+    assert is_served(second, host, port)
+    assert is_taken_for_others(host, port)
+    close(second)  # it was in vain
+    assert is_served(first, host, port)
+
+
+def test_another_program_can_be_faster(stack: contextlib.ExitStack) -> None:
+    first = rebound(stack, configured("127.0.0.1:0"))
+    port = free_port()
+    second = bind(configured(f"127.0.0.1:{port}"), before=first)
+    stack.callback(close, second)
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(Unavailable) as refusal:
+        begin_listening(second, first)
+    [problem] = refusal.value.problems
+    assert problem.startswith(f'server.listen: "127.0.0.1:{port}" cannot be listened on: another program has')
 
 
 def test_a_change_that_is_not_possible_changes_nothing(stack: contextlib.ExitStack, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class FakeOwner:
         self.events: list[str] = []
         self.settlements: list[int] = []
         self.problems: list[str] = []
+        self.unavailable: list[str] = []  # why a generation that is ready cannot serve
         self.fleet: Fleet[FakeChild] = Fleet(self._start, self, lambda: self.now)
 
     def _start(self, generation: Generation[FakeChild], number: int, slot: int) -> FakeChild:
@@ -63,6 +64,9 @@ class FakeOwner:
         assert number not in generation.workers
         self.started.append(self.now)
         return FakeChild(len(self.started))
+
+    def open(self, generation: Generation[FakeChild]) -> Sequence[str]:
+        return self.unavailable
 
     def settled(self, generation: Generation[FakeChild]) -> None:
         self.settlements.append(generation.number)

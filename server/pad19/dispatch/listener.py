@@ -18,6 +18,7 @@ LOGGER = logging.getLogger("pad19.dispatch")
 # wraps the socket twice. This many are taken in one go, so that those already taken get their turn.
 AT_ONCE = 16
 REST = 1024  # connections that are taken at the end; under a flood there is always another one
+LOOK_EVERY = 0.01  # seconds, at a socket that does not listen yet
 PAUSE = 0.1  # seconds until the next try when the system has nothing left to give
 COMPLAIN_EVERY = 60.0  # seconds between two complaints about it
 _MEMORY = "free memory, or lower limits.connections"
@@ -69,7 +70,9 @@ class Listener:
                 taken = 0
                 await trio.lowlevel.wait_readable(self._socket)
             except OSError as error:
-                if mend := _EXHAUSTED.get(error.errno or 0):
+                if error.errno == errno.EINVAL and not self._is_listening:
+                    await trio.sleep(LOOK_EVERY)  # the supervisor sees to that when all workers are ready
+                elif mend := _EXHAUSTED.get(error.errno or 0):
                     self._complain(error, mend)
                     await trio.sleep(PAUSE)
                 elif error.errno not in _LOST:
@@ -80,6 +83,10 @@ class Listener:
                 if taken == AT_ONCE:
                     taken = 0
                     await trio.lowlevel.checkpoint()
+
+    @property
+    def _is_listening(self) -> bool:
+        return bool(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
     def take_rest(self, nursery: trio.Nursery) -> None:
         """Take what the kernel has taken already, which closing the socket right afterwards would reset."""

@@ -34,6 +34,9 @@ ABORT_MARGIN = 1.0  # seconds for the last words of a worker that is told to abo
 class Owner(Protocol[C]):
     """Whom a fleet tells what has become of a generation."""
 
+    def open(self, generation: Generation[C]) -> Sequence[str]:
+        """All of it is ready: let clients in. One sentence for each reason why that cannot be."""
+
     def promoted(self, generation: Generation[C], before: Generation[C] | None) -> None:
         """It serves, and the one before it does not."""
 
@@ -196,7 +199,10 @@ class Fleet(Generic[C]):
                 self._launch(generation, number)
         states = [each.state for each in generation.workers.values()]
         if self.coming is generation and states == [State.READY] * generation.size:
-            self._promote(generation)
+            if problems := self._owner.open(generation):
+                self._abandon(problems)
+            else:
+                self._promote(generation)
 
     def _promote(self, generation: Generation[C]) -> None:
         before, self.current, self.coming = self.current, generation, None

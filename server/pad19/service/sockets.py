@@ -48,6 +48,10 @@ def bind(
 ) -> tuple[Bound, ...]:
     """Bind everything that the configuration names, or nothing.
 
+    Clients wait in these sockets from now on. Not so where there was something ``before``, which goes on for
+    now: the kernel would prefer "127.0.0.1:1965" to the "0.0.0.0:1965" that is served, so such addresses are
+    bound, and `begin_listening` does the rest when somebody is there to serve them.
+
     Args:
         config: What to listen on.
         given: Sockets that listen already. A forwarder's address among them is that forwarder's; the
@@ -88,6 +92,27 @@ def bind(
         close_others(bound, before)
         raise Unavailable(tuple(problems))
     return tuple(bound)
+
+
+def begin_listening(sockets: Sequence[Bound], before: Sequence[Bound]) -> None:
+    """Listen on those that `bind` has only bound, because of what was ``before``.
+
+    Raises:
+        Unavailable: Another program listens there by now. One sentence for each.
+    """
+    listening = [entry.socket for entry in before]
+    problems: list[str] = []
+    for entry in sockets:
+        if entry.socket in listening or entry.listen.path is not None:
+            continue
+        try:
+            with ports_shared((*listening, entry.socket)):
+                entry.socket.listen(BACKLOG)
+        except OSError as error:
+            key = "forwarder.listen" if entry.forwarder else "server.listen"
+            problems.append(_problem(key, entry.asked or entry.listen, error))
+    if problems:
+        raise Unavailable(tuple(problems))
 
 
 def close_others(sockets: Sequence[Bound], kept: Sequence[Bound]) -> None:
@@ -187,6 +212,7 @@ def _bind_addresses(
 
 
 def _tcp(address: str, port: int, *, shared: bool) -> socket.socket:
+    """It listens, unless the port may be ``shared`` with what does already."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -196,7 +222,10 @@ def _tcp(address: str, port: int, *, shared: bool) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         sock.bind((address, port))
-        listen_on(sock)
+        if shared:
+            _set_options(sock)
+        else:
+            listen_on(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except BaseException:
         sock.close()

@@ -25,7 +25,7 @@ from .passing import PASSING, is_passing
 from .reloader import Reloader, worker_count
 from .shared_state import SharedState
 from .signals import Signals
-from .sockets import Bound, Unavailable, bind, close_others
+from .sockets import Bound, Unavailable, begin_listening, bind, close_others
 from .telemetry.overview import Overview
 from .telemetry.status import as_text
 from .telemetry.status_socket import StatusSocket
@@ -134,6 +134,14 @@ class Supervisor:
             child.wait()
             raise
         return child
+
+    def open(self, generation: Generation[WorkerProcess]) -> Sequence[str]:
+        """Listen where nobody did so far; why that cannot be."""
+        try:
+            begin_listening(generation.sockets, self._sockets)
+        except Unavailable as error:
+            return error.problems
+        return ()
 
     def promoted(
         self, generation: Generation[WorkerProcess], before: Generation[WorkerProcess] | None

@@ -20,6 +20,9 @@ from pad19.service.telemetry.scoreboard import Scoreboard, size
 class Nobody:
     """Owns a fleet that has no ships."""
 
+    def open(self, generation: Generation[WorkerProcess]) -> tuple[str, ...]:
+        return ()
+
     def promoted(self, *_: object) -> None:
         """Never comes."""
 
