@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from support.capsule_folder import (
+    NOT_RELOADED,
+    RELOADED,
     configure,
     is_refused,
     page,
@@ -21,10 +25,10 @@ from support.capsule_folder import (
     write_pair,
 )
 from support.load import Load
-from support.process import fetch, fingerprint, gemini, serving
+from support.process import command, fetch, fingerprint, gemini, serving
 from support.server import stdlib_context
 from support.tls import self_signed
-from support.waiting import wait_for_workers
+from support.waiting import kill_worker, wait_for_workers
 
 pytestmark = pytest.mark.machine
 
@@ -129,6 +133,50 @@ def test_an_address_that_takes_precedence_takes_no_clients_before_it_is_served(f
         assert max(asked.end - asked.start for asked in load.stop()) < 1.5  # seconds: nobody waited for slow
         assert server.addresses[0] == ("0.0.0.0", address[1])
         assert is_refused(("127.0.0.2", address[1]))
+
+
+ROUTE = "from pad19 import Routes\nroutes = Routes()\n@routes.gemini('/')\nasync def a(request): return 'a'\n"
+
+
+def test_a_crash_while_a_route_is_broken(folder: Path) -> None:
+    write(folder, {"routes/a.py": ROUTE, "routes/b.py": ROUTE})
+    configure(folder, capsule="routes = 'routes'", watch=True)
+    with serving(folder, home=folder) as server:
+        write(folder, {"routes/a.py": "import nonsense\n"})
+        server.wait_for_err(NOT_RELOADED)
+        assert received(server.address, "/a/").endswith(b"\r\na")
+        for count in (1, 2):
+            kill_worker(server)
+            server.wait_for_err("was ended by SIGKILL", count)
+            assert received(server.address) == page()
+            assert received(server.address, "/a/") == b"42 internal error\r\n"
+            assert received(server.address, "/b/").endswith(b"\r\na")
+        [told] = [line for line in server.err.splitlines() if "is answered with 42" in line]
+        assert f"{folder}/routes/a.py, line 1: ModuleNotFoundError" in told
+        assert told.removeprefix("pad19: ") in command("status", str(folder), home=folder).stdout
+        write(folder, {"routes/a.py": ROUTE})
+        server.wait_for_err(RELOADED)
+        assert received(server.address, "/a/").endswith(b"\r\na")
+        assert "42" not in command("status", str(folder), home=folder).stdout.partition("restarts")[2]
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_crash_while_a_certificate_is_broken(folder: Path, workers: int) -> None:
+    configure(folder, workers=workers)
+    with serving(folder, home=folder) as server:
+        before = fingerprint(server.address)
+        (folder / "certs/localhost.key").write_text("half")
+        old = server.workers
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        server.wait_for_err("was ended by SIGKILL", workers)
+        assert received(server.address) == page()
+        assert fingerprint(server.address) == before
+        assert not {*wait_for_workers(server, workers)} & {*old}
+        assert reload_in_vain(server)  # whoever wants the file hears of it
+        assert fingerprint(server.address) == before
+        assert server.stop() == 0
 
 
 def test_systemd_is_told(folder: Path, manager: socket.socket) -> None:

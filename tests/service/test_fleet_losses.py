@@ -10,9 +10,9 @@ from pad19.service.fleet import (
     STOP_MARGIN,
     Fleet,
 )
-from pad19.service.handover import Alive, Failed
+from pad19.service.handover import Alive, Failed, Ready
 from pad19.service.restarts import DEATHS_WITHIN, FREE_DEATHS
-from support.fleet import READY, FakeChild, FakeOwner
+from support.fleet import READY, SHOWN, FakeChild, FakeOwner
 
 # Deaths
 
@@ -50,6 +50,35 @@ def test_a_replacement_that_fails_says_why(
     assert caplog.messages == ["a.key is broken"]
     assert len(fleet.workers) == 1
     assert owner.events == ["1 after None"]
+
+
+def test_it_says_so_once(owner: FakeOwner, fleet: Fleet[FakeChild], caplog: pytest.LogCaptureFixture) -> None:
+    owner.serve()
+    owner.die(owner.newest)
+    caplog.clear()
+    for _ in range(3):
+        fleet.reported(owner.newest, Failed(("a.key is broken",), {}))
+        owner.die(owner.newest, 1)
+    assert caplog.messages == ["a.key is broken"]
+    fleet.reported(owner.newest, READY)
+    for _ in range(2):  # of what serves, each end is worth a word
+        owner.pass_time(60)
+        fleet.reported(owner.newest, READY)
+        fleet.reported(owner.newest, Failed(("a lifespan failed",), {}))
+        owner.die(owner.newest, 1)
+    assert caplog.messages[1:] == ["a lifespan failed"] * 2
+
+
+def test_what_a_replacement_does_without_is_told_once(
+    owner: FakeOwner, fleet: Fleet[FakeChild], caplog: pytest.LogCaptureFixture
+) -> None:
+    owner.serve()
+    for _ in range(2):
+        owner.die(owner.newest)
+        fleet.reported(owner.newest, Ready(SHOWN, {}, ("a.py is broken",)))
+        assert owner.newest.lacks == ("a.py is broken",)
+    assert caplog.messages.count("a.py is broken") == 1
+    assert sum("was ended by SIGKILL" in message for message in caplog.messages) == 2
 
 
 @pytest.mark.parametrize("size", [1, 3])

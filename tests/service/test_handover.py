@@ -45,11 +45,13 @@ def test_an_order_arrives_as_it_was_given(tmp_path: Path) -> None:
     order = Order(
         config=config,
         is_development=False,
+        stands_in=False,
         generation=4,
         number=2,
         size=3,
         slot=19,
         shared=Handed(17, 18, 256),
+        keyring=21,
         sockets=sockets,
         reports=11,
         lifeline=13,
@@ -61,18 +63,20 @@ def test_an_order_arrives_as_it_was_given(tmp_path: Path) -> None:
     finally:
         os.close(fd)
     assert taken == order
-    assert taken.descriptors == (11, 13, 17, 18, 7)
+    assert taken.descriptors == (11, 13, 17, 18, 21, 7)
 
 
 def test_an_order_that_finds_no_room_leaves_nothing_open() -> None:
     order = Order(
         config=Config(capsules=(Capsule(content=Path("x" * 4096)),)),
         is_development=False,
+        stands_in=False,
         generation=1,
         number=0,
         size=1,
         slot=0,
         shared=Handed(-1, -1, 1),
+        keyring=-1,
         sockets=(),
         reports=-1,
         lifeline=-1,
@@ -97,11 +101,13 @@ def test_sockets_are_handed_over_with_what_they_are_for(tmp_path: Path) -> None:
     order = Order(
         config=Config(),
         is_development=False,
+        stands_in=False,
         generation=1,
         number=0,
         size=1,
         slot=0,
         shared=Handed(-1, -1, 1),
+        keyring=-1,
         sockets=handed(mine),
         reports=-1,
         lifeline=-1,

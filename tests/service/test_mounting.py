@@ -221,6 +221,56 @@ async def test_of_two_modules_with_the_same_paths_one_works(tmp_path: Path) -> N
     assert "cannot be told apart from route /a/, a.page " in page
 
 
+AT_THE_ROOT = {"/": "42 ", "/x": "42 ", "/a/": "20 a", "/page.gmi": "20 file"}
+STANDING_IN = [  # broken file, answers
+    ("routes/b.py", {"/b/": "42 ", "/b/x": "42 ", "/a/": "20 a", "/": "20 home"}),
+    ("routes/index.py", AT_THE_ROOT),
+]
+
+
+@pytest.mark.parametrize(("file", "answers"), STANDING_IN)
+async def test_who_stands_in_for_another_one_serves_what_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, answers: dict[str, str]
+) -> None:
+    files = {"routes/a.py": PAGE.format("a"), "content/index.gmi": "home", "content/page.gmi": "file"}
+    write(tmp_path, {**files, file: "import nonsense"})
+    capsule = with_routes(tmp_path)
+    backends = Backends(configured(tmp_path, capsule), stands_in=True)
+    handler = handler_for(capsule, backends)
+    async with backends.living():
+        assert {path: await ask(handler, path) for path in answers} == answers
+    [problem] = backends.problems
+    assert problem.startswith(f"{tmp_path}/{file}, line 1: ModuleNotFoundError: ")
+    assert problem.endswith("; until that is mended, what needs it is answered with 42")
+    assert not caplog.messages  # who has asked for it does so, once
+
+
+async def test_nor_does_a_lifespan_that_fails_keep_it_from_serving(tmp_path: Path, said: list[str]) -> None:
+    files = {"routes/a.py": PAGE.format("a"), "routes/broken.py": NO_LIFE}
+    write(tmp_path, files)
+    capsule = with_routes(tmp_path)
+    backends = Backends(configured(tmp_path, capsule), stands_in=True)
+    handler = handler_for(capsule, backends)
+    async with backends.living():
+        assert await ask(handler, "/a/") == "20 a"
+        assert await ask(handler, "/broken/") == "42 "
+    assert len(backends.problems) == 1
+
+
+async def test_nor_does_a_store_or_a_proxy(tmp_path: Path) -> None:
+    write(tmp_path, {"routes/a.py": PAGE.format("a"), "state/store.sqlite3": "# No database\n" * 99})
+    to = parse_upstream("gemini://127.0.0.1:1966/")
+    proxy = Proxy(path="/there/", to=to, certificate=tmp_path / "a.crt", key=tmp_path / "a.key")
+    capsule = with_routes(tmp_path, proxies=(proxy,))
+    backends = Backends(configured(tmp_path, capsule), stands_in=True)
+    handler = handler_for(capsule, backends)
+    async with backends.living():
+        assert await ask(handler, "/a/") == "20 a"
+        assert await ask(handler, "/there/") == "42 "
+    assert [problem.split(" is ")[0] for problem in backends.problems[:1]] == [f"{tmp_path}/a.crt"]
+    assert "the store " in backends.problems[1]
+
+
 async def test_lifespans_of_others_live_beside_a_broken_one(tmp_path: Path, said: list[str]) -> None:
     files = {f"routes/{name}.py": LIFE.replace("NAME", name) for name in ("a", "z")}
     write(tmp_path, {**files, "routes/broken.py": NO_LIFE})

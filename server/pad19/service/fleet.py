@@ -101,8 +101,10 @@ class Fleet(Generic[C]):
                 worker.problems = problems
                 worker.generation.has_read(files)
                 worker.generation.is_to_blame = True
-            case Ready(certificates, files):
+            case Ready(certificates, files, problems):
+                worker.lacks = problems
                 worker.generation.has_read(files)
+                _tell(worker.generation.news(problems))
                 self._ready(worker, certificates)
 
     def ended(self, worker: Worker[C], status: int) -> None:
@@ -117,8 +119,8 @@ class Fleet(Generic[C]):
         if generation is self.coming:
             self._abandon(problems)
         elif not self.stopping:
-            for problem in problems:
-                LOGGER.error("%s", problem)
+            # The next one will not be ready for the same reason.
+            _tell(generation.news(problems) if worker.state is State.STARTING else problems)
             self._replace(generation, worker.number)
 
     def make_way(self) -> None:
@@ -274,6 +276,11 @@ class Fleet(Generic[C]):
         self.replaced += 1
         if delay := generation.restarts.plan(number, self._clock()):
             LOGGER.error("the next worker starts in %g s, since too many have ended", delay)
+
+
+def _tell(problems: Sequence[str]) -> None:
+    for problem in problems:
+        LOGGER.error("%s", problem)
 
 
 def _how(status: int) -> str:

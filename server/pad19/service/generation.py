@@ -1,6 +1,7 @@
 """A generation: the workers that serve one configuration."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
@@ -36,6 +37,7 @@ class Worker(Generic[C]):
     state: State = State.STARTING
     deadline: float = math.inf  # killed then: it has been told to end
     problems: tuple[str, ...] = ()  # why it ends, one sentence each
+    lacks: tuple[str, ...] = ()  # what does not work, though it serves; likewise
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +54,7 @@ class Generation(Generic[C]):
     certificates: tuple[Shown, ...] = ()
     files: Signatures = field(default_factory=dict)  # that its workers have read
     restarts: Restarts = field(init=False)
+    told: set[str] = field(default_factory=set)  # what is wrong for workers in the place of others
 
     def __post_init__(self) -> None:
         self.restarts = Restarts(self.size)
@@ -62,3 +65,9 @@ class Generation(Generic[C]):
         So the change is noticed, and all of them come to serve the same.
         """
         self.files = files | self.files
+
+    def news(self, problems: Iterable[str]) -> list[str]:
+        """Those that were not told yet: whoever comes next fails in the same way."""
+        found = [problem for problem in dict.fromkeys(problems) if problem not in self.told]
+        self.told.update(found)
+        return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from . import shared_memory, shared_state
+from . import keyring, shared_memory, shared_state
 from .config.listen import Listen
 from .config.model import Config, Forwarder
 from .signature import Signatures
@@ -38,12 +38,14 @@ class Order:
 
     config: Config
     is_development: bool  # somebody writes routes, and wants to see everything
+    stands_in: bool  # for one that died, in a generation that serves
     generation: int
     number: int  # among the workers of its generation
     size: int  # how many they are
     slot: int  # in shared memory; no other living worker has the same
     shared: shared_state.Handed
     sockets: tuple[HandedSocket, ...]
+    keyring: int  # descriptor, see `keyring`
     reports: int  # descriptor to write to
     lifeline: int  # descriptor of a pipe that ends with the supervisor
 
@@ -80,6 +82,7 @@ class Order:
             self.reports,
             self.lifeline,
             *self.shared.descriptors,
+            *((self.keyring,) if self.keyring != keyring.NONE else ()),
             *(handed.fd for handed in self.sockets),
         )
 
@@ -111,6 +114,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
     certificates: tuple[Shown, ...]
     files: Signatures  # those that it has read and does not look at again, as they were then
+    problems: tuple[str, ...] = ()  # what does not work, of a worker that serves the rest; a sentence each
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -6,7 +6,7 @@ must be alive before the first request.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -53,6 +53,7 @@ class Backends:
         *,
         is_development: bool = False,
         is_rehearsal: bool = False,
+        stands_in: bool = False,
         warns: bool = True,
     ) -> None:
         """Begin.
@@ -62,11 +63,15 @@ class Backends:
             is_development: Mistakes in routes are shown to visitors, and are no reason not to serve.
             is_rehearsal: Routes are loaded, but neither they nor programs answer: there is an empty page
                 where they would.
+            stands_in: For a worker that died. What does not work is no reason not to serve the rest, and is
+                answered with 42.
             warns: Of what is served, but hardly as it was meant. One of several workers is enough.
         """
         self.presence = Presence()
         self.files: Signatures = {}  # source files of routes, as they were before they were read
-        self.warns = warns
+        self.warns = warns and not stands_in  # whom it replaces has
+        self.stands_in = stands_in
+        self.problems: list[str] = []  # what does not work; a sentence each
         self._config = config
         self._is_development = is_development
         self._is_rehearsal = is_rehearsal
@@ -126,7 +131,7 @@ class Backends:
                 if self._programs:
                     await nursery.start(self._programs.run)
                 if self._database:
-                    await _check(self._database)
+                    await self._check(self._database)
                 await nursery.start(run_lifespans, self._mounted, end)
                 try:
                     yield
@@ -168,7 +173,11 @@ class Backends:
             try:
                 credentials = load(proxy.certificate, proxy.key) if proxy.certificate and proxy.key else None
             except CertificateError as error:
-                raise ConfigError((str(error),)) from None
+                from .makeshift import closed
+
+                self.fails((str(error),))
+                yield proxy.path, closed
+                continue
             upstream = Upstream(
                 proxy.to,
                 Pinned(proxy.pin) if proxy.pin else remembered,
@@ -190,7 +199,7 @@ class Backends:
         from pad19.routes.loading.loader import LoadError, load
         from pad19.routes.mounting import Mounted
 
-        from .workbench import Workbench
+        from .workbench import Instead, Workbench
 
         if capsule.routes:
             self.files |= signatures(code(capsule.routes)[0])
@@ -212,6 +221,15 @@ class Backends:
         mounted: Mounted | Workbench
         if self._is_development:
             mounted = Workbench(lambda on_broken: read(on_broken=on_broken), mount)
+        elif self.stands_in:
+            from . import makeshift
+
+            instead = Instead(
+                lambda _: makeshift.CLOSED,
+                makeshift.routes_instead,
+                lambda module: self.fails((str(module),)),
+            )
+            mounted = Workbench(lambda on_broken: read(on_broken=on_broken), mount, instead)
         else:
             try:
                 mounted = mount(read().routes)
@@ -223,6 +241,26 @@ class Backends:
             return _Rehearsed(mounted)
         self._mounted.append(mounted)
         return mounted
+
+    async def _check(self, database: "Database") -> None:
+        from pad19.store.interface import StoreError
+
+        try:
+            await database.check()
+        except StoreError as error:
+            self.fails((str(error),))
+
+    def fails(self, problems: Iterable[str]) -> None:
+        """Something cannot be used.
+
+        Raises:
+            ConfigError: And that is a reason not to serve.
+        """
+        if not self.stands_in:
+            raise ConfigError(tuple(problems)) from None
+        from .makeshift import told
+
+        self.problems += map(told, problems)
 
     def _warn(self, capsule: Capsule, problem: str) -> None:
         if self.warns:
@@ -249,12 +287,3 @@ class _Rehearsed:
 
 async def _empty(_request: Request) -> Response:
     return Success(b"", "text/plain")
-
-
-async def _check(database: "Database") -> None:
-    from pad19.store.interface import StoreError
-
-    try:
-        await database.check()
-    except StoreError as error:
-        raise ConfigError((str(error),)) from None

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-from . import systemd
+from . import keyring, systemd
 from .announcement import announce, first_uri, status_line
 from .child import WorkerProcess
 from .config.model import Config, ConfigError
@@ -73,6 +73,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
         self._sockets: tuple[Bound, ...] = ()  # those that are served
+        self._keyrings: dict[int, int] = {}  # by generation
         self._problems: tuple[str, ...] = ()  # of the start
         self._unavailable: tuple[str, ...] = ()  # likewise; these may be over the next time
         self._interrupts = 0
@@ -85,6 +86,8 @@ class Supervisor:
             for worker in self._fleet.workers:  # none, unless something went wrong here
                 worker.child.kill()
             close_others(self._sockets, ())
+            for fd in self._keyrings.values():
+                keyring.close(fd)
             self._reloader.close()
             self._overview.close()
             self._shared.close()
@@ -117,11 +120,15 @@ class Supervisor:
     # What the fleet asks and tells
 
     def _start(self, generation: Generation[WorkerProcess], number: int, slot: int) -> WorkerProcess:
+        if generation.number not in self._keyrings:
+            self._keyrings[generation.number] = keyring.make()
         child = WorkerProcess(
             generation.config,
             generation.sockets,
             self._shared.handed,
+            self._keyrings[generation.number],
             is_development=self._is_development,
+            stands_in=generation is self._fleet.current,
             generation=generation.number,
             number=number,
             size=generation.size,
@@ -159,6 +166,7 @@ class Supervisor:
         else:
             close_others(self._sockets, generation.sockets)
             self._sockets = generation.sockets
+            self._forget_keys(before)
             self._overview.reloaded()
         self._overview.adopt(generation.config)
         self._reloader.served(generation.config, generation.files)
@@ -175,6 +183,7 @@ class Supervisor:
     def abandoned(self, generation: Generation[WorkerProcess], problems: Sequence[str]) -> None:
         """The one before it goes on; if there is none, that was all."""
         close_others(generation.sockets, self._sockets)
+        self._forget_keys(generation)
         self._overview.withdraw()
         if self._fleet.stopping:
             return
@@ -189,6 +198,10 @@ class Supervisor:
             self._fleet.stop()
         else:
             self._reloader.failed(generation.files, problems)
+
+    def _forget_keys(self, generation: Generation[WorkerProcess]) -> None:
+        """Nobody of it starts any more."""
+        keyring.close(self._keyrings.pop(generation.number, keyring.NONE))
 
     # The loop
 

@@ -1,8 +1,12 @@
-"""Routes while they are written: what is broken is a page with the reason, and the rest works."""
+"""Routes of which some may be broken: those are answered with something else, and the rest works.
+
+While they are written, that is a page with the reason.
+"""
 
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from pad19.protocol.failure import NotFound
 from pad19.protocol.request import Request
@@ -18,13 +22,33 @@ from pad19.routes.table import Routes
 LOGGER = logging.getLogger("pad19.service")
 
 
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What there is in the place of a module that cannot be mounted."""
+
+    page: Callable[[BrokenModule], Reply]  # if it would answer at the root
+    routes: Callable[[BrokenModule], Routes]
+    tell: Callable[[BrokenModule], object]
+
+
+def _log(module: BrokenModule) -> None:
+    LOGGER.error("%s\n%s", module, module.traceback.rstrip())
+
+
+REASONS = Instead(error_page.page_of, error_page.routes_instead, _log)
+
+
 class Workbench:
     """A handler, in the place of `Mounted`."""
 
     def __init__(
-        self, load: Callable[[Callable[[BrokenModule], Routes]], Loaded], mount: Callable[[Routes], Mounted]
+        self,
+        load: Callable[[Callable[[BrokenModule], Routes]], Loaded],
+        mount: Callable[[Routes], Mounted],
+        instead: Instead = REASONS,
     ) -> None:
         """``load``: is given what to call for each module that cannot be mounted."""
+        self._instead = instead
         self._page: Reply | None = None  # of a module that would answer at the root
         self._mount = mount
         self._loaded = load(self._show)
@@ -76,9 +100,9 @@ class Workbench:
 
     def _show(self, module: BrokenModule) -> Routes:
         """What is mounted in its place."""
-        LOGGER.error("%s\n%s", module, module.traceback.rstrip())
+        self._instead.tell(module)
         if module.prefix.rstrip("/"):
-            return error_page.routes_instead(module)
+            return self._instead.routes(module)
         # Files have paths there as well, and those can be told apart only by asking.
-        self._page = self._page or error_page.page_of(module)
+        self._page = self._page or self._instead.page(module)
         return Routes()

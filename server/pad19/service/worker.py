@@ -6,7 +6,7 @@ It never changes its mind. What can fail for the operator (certificates, folders
 
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,8 +55,12 @@ class Site:
     uploads: frozenset[str] = frozenset()  # hosts that take them
 
     @classmethod
-    def build(cls, config: Config, backends: Backends | None = None) -> Self:
+    def build(
+        cls, config: Config, backends: Backends | None = None, kept: Mapping[str, Credentials] | None = None
+    ) -> Self:
         """Load routes and certificates, and where there are none make certificates. Blocks.
+
+        ``kept``: certificates by host that were loaded before, and need not be again.
 
         Raises:
             ConfigError: Certificates that cannot be used or made, routes that cannot be loaded, no place for
@@ -67,8 +71,11 @@ class Site:
         credentials: dict[str, Credentials] = {}
         made: set[str] = set()
         problems: list[str] = []
-        if problem := state_problem(config):
-            problems.append(problem)
+        try:
+            if problem := state_problem(config):
+                backends.fails((problem,))
+        except ConfigError as error:
+            problems += error.problems
         if backends.warns and (warning := problem_beside_file(config)):
             LOGGER.warning("%s", warning)
         for capsule in config.capsules:
@@ -84,6 +91,9 @@ class Site:
                 if default in credentials:
                     credentials[host] = credentials[default]
                     made |= {host} if default in made else set()
+                continue
+            if kept and host in kept:
+                credentials[host] = kept[host]
                 continue
             try:
                 credentials[host], new = _credentials(capsule, host, config)

@@ -18,7 +18,9 @@ import trio
 
 from pad19.dispatch.limits.admission import Admission
 from pad19.dispatch.record import Record
+from pad19.tls.packed import pack, unpack
 
+from . import keyring
 from .config.model import ConfigError
 from .handover import Alive, Closed, Failed, Order, Ready, Shown, send
 from .leaving import leave_soon
@@ -68,16 +70,30 @@ def _work() -> int:
     if any(capsule.routes or capsule.mount for capsule in order.config.capsules):
         output = _name_what_routes_say()
     problems: list[str] = []
-    backends = Backends(order.config, is_development=order.is_development, warns=order.number == 0)
-    files = signatures(certificate_files(order.config))
+    backends = Backends(
+        order.config,
+        is_development=order.is_development,
+        stands_in=order.stands_in,
+        warns=order.number == 0,
+    )
+    kept = unpack(data) if (data := keyring.take(order.keyring)) else {}
+    files = {} if kept else signatures(certificate_files(order.config))
     try:
         log = open_log(order.config.log.access, output)
     except ConfigError as error:
-        problems += error.problems
+        if order.stands_in:
+            log = open_log("off")
+            backends.problems += [f"{each}; until then there is no access log" for each in error.problems]
+        else:
+            problems += error.problems
     try:
-        site = Site.build(order.config, backends)
+        site = Site.build(order.config, backends, kept)
     except ConfigError as error:
         problems += error.problems
+    else:
+        if not kept:
+            keyring.put(order.keyring, pack(site.credentials))
+    keyring.close(order.keyring)
     files |= backends.files
     if not problems:
         if site.made:  # by us just now, which is no change
@@ -144,7 +160,7 @@ async def _run(
     _obey_signals(stop, stop_now, log)
 
     def ready() -> None:
-        send(order.reports, Ready(_shown(site), files))
+        send(order.reports, Ready(_shown(site), files, tuple(dict.fromkeys(site.backends.problems))))
         os.set_blocking(order.reports, False)
         background.start_soon(_give_signs_of_life, order.reports, slot, admission)
 

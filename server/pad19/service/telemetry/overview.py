@@ -101,12 +101,13 @@ class Overview:
     def snapshot(self) -> Snapshot:
         """How it is now. May be called in any thread."""
         current = self._fleet.current
+        workers = [*self._fleet.workers]
         return Snapshot(
             version=_version(),
             uptime_s=time.monotonic() - self._started,
             generation=current.number if current else 0,
             addresses=tuple(str(bound.listen) for bound in current.sockets) if current else (),
-            workers=tuple(map(self._worker, [*self._fleet.workers])),
+            workers=tuple(map(self._worker, workers)),
             certificates=tuple(
                 Certificate(
                     host=shown.host,
@@ -118,6 +119,7 @@ class Overview:
             totals=self._scoreboard.totals(),
             reloads=self._reloads,
             restarts=self._fleet.replaced,
+            lacks=tuple(dict.fromkeys(lack for worker in workers for lack in worker.lacks)),
         )
 
     def _worker(self, worker: Worker[WorkerProcess]) -> status.Worker:

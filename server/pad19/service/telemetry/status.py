@@ -62,6 +62,7 @@ class Snapshot:
     totals: Totals
     reloads: Reloads = Reloads()
     restarts: int = 0  # of workers that crashed
+    lacks: tuple[str, ...] = ()  # what does not work, of workers that came after those; a sentence each
     taken_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -119,7 +120,7 @@ def _rows(snapshot: Snapshot) -> list[tuple[str, list[str]]]:
         ("durations", [_within(snapshot)]),
         ("bodies", [f"{_bytes(totals.sizes.sum)} in {totals.sizes.count:,}"]),
         ("reloads", [*_reloads(snapshot)]),
-        ("restarts", [f"{snapshot.restarts:,} after crashes"]),
+        ("restarts", [f"{snapshot.restarts:,} after crashes", *snapshot.lacks]),
         ("certificates", _first(_certificates(snapshot), len(snapshot.certificates)) or ["none"]),
     ]
 
