@@ -25,7 +25,7 @@ from support.capsule_folder import (
     slow_download,
     write_pair,
 )
-from support.process import Address, Serving, fingerprint, serving
+from support.process import Address, Serving, connect_socket, fingerprint, serving
 from support.tls import self_signed
 from support.waiting import wait_for_end, wait_for_workers
 
@@ -130,6 +130,19 @@ def test_addresses_come_and_go(folder: Path) -> None:
         assert received(("127.0.0.1", second[1])) == page()
         assert is_refused(second)
         assert server.stop() == 0
+
+
+def test_sockets_whose_files_were_removed_are_made_again(folder: Path) -> None:
+    configure(folder, listen=f"127.0.0.1:0', 'unix:{folder}/a.sock", rest="[metrics]\nlisten = 'unix:m.sock'")
+    with serving(folder, home=folder) as server:
+        for _ in range(2):
+            for name in ("a.sock", "m.sock"):
+                (folder / name).unlink()
+            reload(server)
+            assert received(folder / "a.sock") == page()
+            connect_socket(folder / "m.sock").close()
+        assert server.stop() == 0
+    assert not [*folder.glob("*.sock")]
 
 
 def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:

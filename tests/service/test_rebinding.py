@@ -87,6 +87,19 @@ def test_what_is_asked_for_again_is_taken_over(
     assert [entry.socket for entry in third] == [entry.socket for entry in second]
 
 
+def test_a_socket_whose_file_was_removed_is_made_again(stack: contextlib.ExitStack, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    config = configured(f"unix:{path}")
+    first = rebound(stack, config)
+    path.unlink()
+    second = rebound(stack, config, first)
+    assert second[0].socket is not first[0].socket
+    close_others(first, second)
+    with socket.socket(socket.AF_UNIX) as client:  # the first one has not taken the new file along
+        client.connect(str(path))
+    assert rebound(stack, config, second)[0].socket is second[0].socket
+
+
 def test_one_of_two_addresses_is_added_and_removed(stack: contextlib.ExitStack) -> None:
     port = free_port()
     first = rebound(stack, configured(f"127.0.0.1:{port}"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .config.listen import Listen
 from .config.model import Config, ConfigError, Forwarder
-from .unix_listener import listen_at
+from .unix_listener import identity, listen_at
 
 BACKLOG = 1024  # connections that wait in the kernel, for example while descriptors are short
 # The kernel keeps a connection to itself until the client has said something: one wake-up less. What
@@ -33,11 +33,17 @@ class Bound:
     forwarder: Forwarder | None = None  # who connects, if not clients by themselves
     inherited: bool = False  # another process made it, and its path
     asked: Listen | None = None  # as the configuration has it; None: systemd decided
+    file: tuple[int, int] | None = None  # its own at its path, see `identity`
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether its path, if it has one that we made, leads to it still."""
+        return self.listen.path is None or self.inherited or identity(self.listen.path) == self.file
 
     def close(self) -> None:
         """Stop listening. Closing twice is fine."""
         # The path first: once the socket is closed, somebody else may listen at that path already.
-        if self.listen.path is not None and not self.inherited and self.socket.fileno() >= 0:
+        if self.file is not None and self.is_reachable and self.socket.fileno() >= 0 and self.listen.path:
             with suppress(OSError):  # what stays behind is stale, and replaced at the next start
                 self.listen.path.unlink()
         self.socket.close()
@@ -145,6 +151,7 @@ def _taken_over(listen: Listen, forwarder: Forwarder | None, before: Sequence[Bo
         replace(entry, forwarder=forwarder)
         for entry in before
         if entry.asked == listen
+        and entry.is_reachable  # whoever has removed the file gets another one
         and (listen.path is not None or (entry.forwarder is None) == (forwarder is None))
     ]
 
@@ -169,7 +176,8 @@ def _bind(
 ) -> list[Bound]:
     if listen.path is not None:
         # A forwarder runs as another user, and the folder's mode says who gets here.
-        return [Bound(listen, listen_at(listen.path, 0o666, BACKLOG), forwarder, asked=listen)]
+        sock = listen_at(listen.path, 0o666, BACKLOG)
+        return [Bound(listen, sock, forwarder, asked=listen, file=identity(listen.path))]
     tries = 1 if listen.port else _PORT_TRIES
     while True:
         tries -= 1

@@ -21,17 +21,22 @@ class UnixListener:
     def __init__(self, sock: socket.socket, path: Path) -> None:
         self.socket = sock
         self.path = path
-        self._file = _identity(path)
+        self._file = identity(path)
 
     @classmethod
     def bind(cls, path: Path, mode: int) -> Self:
         """As `listen_at` does it, for some clients at a time."""
         return cls(listen_at(path, mode, BACKLOG), path)
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether its path leads to it still."""
+        return identity(self.path) == self._file
+
     def close(self) -> None:
         """Remove the path, unless somebody else has it by now, and close. Closing twice is fine."""
         with suppress(OSError):
-            if self.socket.fileno() >= 0 and _identity(self.path) == self._file:
+            if self.socket.fileno() >= 0 and self.is_reachable:
                 self.path.unlink()
         self.socket.close()
 
@@ -109,6 +114,10 @@ def _is_stale(path: Path) -> bool:
     return False
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.lstat()
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another at the same path; None: there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
     return found.st_dev, found.st_ino

@@ -71,6 +71,11 @@ class MetricsServer:
         return tuple(server.listen for server in self._servers)
 
     @property
+    def is_reachable(self) -> bool:
+        """Whether the path of a UNIX socket leads to it still."""
+        return all(server.is_reachable for server in self._servers)
+
+    @property
     def _sockets(self) -> dict[Listen, socket.socket]:
         return {server.listen: server.socket for server in self._servers}
 
@@ -150,6 +155,10 @@ class _Server(socketserver.BaseServer):
         else:
             self.listen = Listen(host=name[0], port=name[1])
         super().__init__(name, partial(_Handler, exposition))
+
+    @property
+    def is_reachable(self) -> bool:
+        return not isinstance(self._listener, UnixListener) or self._listener.is_reachable
 
     def start(self) -> None:
         thread = threading.Thread(target=self.serve_forever, args=(LOOK_EVERY,), name="metrics", daemon=True)

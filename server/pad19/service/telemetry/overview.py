@@ -63,7 +63,8 @@ class Overview:
         """
         current = self._fleet.current
         wanted = config.metrics
-        if wanted and not (self._metrics and current and current.config.metrics == wanted):
+        is_as_wanted = current and current.config.metrics == wanted
+        if wanted and not (self._metrics and is_as_wanted and self._metrics.is_reachable):
             from .metrics import MetricsServer  # which few have
 
             self._coming = MetricsServer(wanted.listen, self.snapshot, self._metrics)
