@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.capsule_folder import (
+    NOT_FOUND,
     NOT_RELOADED,
     NOT_SERVED,
     RELOADED,
@@ -15,6 +16,8 @@ from support.capsule_folder import (
     problems_since,
     received,
     reload,
+    write,
+    write_page,
     write_pair,
 )
 from support.process import fingerprint, serving
@@ -177,6 +180,21 @@ def test_what_was_missing_and_comes_is_noticed(folder: Path) -> None:
         server.wait_for_err(RELOADED)
         assert received(server.address).startswith(b"60 ")
         assert server.err.count(NOT_RELOADED) == 1
+
+
+def test_a_configuration_for_a_folder_without_one_is_noticed_and_not_published(tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    write_page(pages)
+    with serving(pages, "--listen", "127.0.0.1:0", home=tmp_path) as server:
+        assert received(server.address) == page()
+        write(pages, {"pad19.toml": "[[capsule]]\nlissten = 1\n[capsule.titan]\ntoken = 'secret'\n"})
+        server.wait_for_err(NOT_RELOADED)
+        assert received(server.address, "/pad19.toml") == NOT_FOUND
+        write_page(pages / "content", "# Inside\n")
+        write(pages, {"pad19.toml": "[[capsule]]\ncontent = 'content'\n"})
+        server.wait_for_err(RELOADED)
+        assert received(server.address).endswith(b"# Inside\n")
+        assert received(server.address, "/pad19.toml") == NOT_FOUND
 
 
 def test_who_does_not_want_it_is_not_reloaded(folder: Path) -> None:

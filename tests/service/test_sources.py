@@ -101,4 +101,6 @@ def test_all_that_a_configuration_is_made_of(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_pages_is_made_of_nothing(tmp_path: Path) -> None:
-    assert sources.sources(Config(capsules=(Capsule(content=tmp_path),))) == (set(), set())
+    files, folders = sources.sources(Config(capsules=(Capsule(content=tmp_path),)))
+    assert files == {os.fspath(tmp_path / "pad19.toml")}  # which would be another matter
+    assert not folders

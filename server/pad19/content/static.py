@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class StaticFiles:
 
     ``index``: the names that answer for a folder, in this order. ``listing``: folders without one
     are listed. ``hidden``: names that begin with a dot are served, except sidecar files and what uploads
-    keep.
+    keep. ``withheld``: paths where nobody finds anything.
     """
 
     def __init__(
@@ -78,12 +78,14 @@ class StaticFiles:
         index: tuple[str, ...] = INDEX,
         listing: bool = False,
         hidden: bool = False,
+        withheld: Collection[str] = (),
     ) -> None:
         self._root = str(root)
         self._mimetypes = mimetypes or MimeTypes()
         self._index = index
         self._listing = listing
         self._hidden = hidden
+        self._withheld = withheld
         self._memory = Memory()
         self._sidecars = Sidecars(self._root)
         self._notices = Notices()
@@ -131,6 +133,8 @@ class StaticFiles:
 
     def _check_names(self, path: str) -> None:
         """Refuse what cannot or must not name a file, without asking the disk."""
+        if path in self._withheld:
+            raise NotFound
         *folders, last = path[1:].split("/")
         for depth, name in enumerate([*folders, last] if last else folders):
             if not name:  # "//" is no shorthand for "/"

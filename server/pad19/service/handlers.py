@@ -45,6 +45,7 @@ def handler_for(capsule: Capsule, backends: Backends | None = None, *, guarded: 
         index=capsule.index,
         listing=capsule.listing,
         hidden=capsule.hidden,
+        withheld=backends.withheld if backends else (),
     )
     rules = [*_rules(capsule)]
     zones = zones_of(capsule)

@@ -24,6 +24,7 @@ from pad19.protocol.response import Response, Success
 
 from .config.capsule import Capsule
 from .config.model import Config, ConfigError
+from .config.toml_file import FILE_NAME
 from .lifespans import Living, run_lifespans
 from .signature import Signatures, signatures
 from .sources import code
@@ -68,6 +69,8 @@ class Backends:
             warns: Of what is served, but hardly as it was meant. One of several workers is enough.
         """
         self.presence = Presence()
+        # Who serves a folder as it lies there may write one in it, perhaps with tokens.
+        self.withheld = (f"/{FILE_NAME}",) if config.source is None else ()
         self.files: Signatures = {}  # source files of routes, as they were before they were read
         self.warns = warns and not stands_in  # whom it replaces has
         self.stands_in = stands_in

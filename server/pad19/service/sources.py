@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .config.load import matches
 from .config.model import Config
+from .config.toml_file import FILE_NAME
 
 MAX_FOLDERS = 1000  # of code below one folder; more is a mistake
 
@@ -23,6 +24,8 @@ def sources(config: Config) -> tuple[set[str], set[str]]:
             folders.update(os.fspath(path.parent) for path in (base / pattern, *matched))
         files.update(map(os.fspath, found))
     for capsule in config.capsules:
+        if config.source is None:  # the folder itself is served, until somebody writes one
+            files.add(os.fspath(capsule.content / FILE_NAME))
         if capsule.routes:
             more_files, more_folders = code(capsule.routes)
             files |= more_files
