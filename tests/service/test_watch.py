@@ -95,6 +95,24 @@ def test_whatever_is_in_a_folder(tmp_path: Path, watcher: Watcher, change: Calla
     assert tells(watcher, PATIENCE)
 
 
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_link_on_the_way_to_a_file_is_moved(tmp_path: Path, watcher: Watcher, is_absolute: bool) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "versions" / name).mkdir(parents=True)
+        (tmp_path / "versions" / name / "a.toml").write_text(name)
+    link, path = tmp_path / "..data", tmp_path / "a.toml"
+    versions = tmp_path / "versions" if is_absolute else Path("versions")
+    link.symlink_to(versions / "one")
+    path.symlink_to("..data/a.toml")  # as Kubernetes has it
+    look(watcher, [path], [], path)
+    new = tmp_path / "..new"
+    new.symlink_to(versions / "two")
+    new.replace(link)
+    assert tells(watcher, PATIENCE)
+    (tmp_path / "loop").symlink_to("loop")
+    watcher.look_at([os.fspath(tmp_path / "loop/a.toml")], [])  # leads nowhere, and to an end
+
+
 def test_what_is_beside_does_not_matter(tmp_path: Path, watcher: Watcher) -> None:
     path, beside, below = tmp_path / "a.toml", tmp_path / "a.toml~", tmp_path / "below"
     below.mkdir()

@@ -8,15 +8,15 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 
 LOGGER = logging.getLogger("pad19.service")
 
 STEP = 100  # milliseconds between two looks at what has happened: each of them wakes a processor
 STEP_IN_DEVELOPMENT = 20  # an author has saved one file, and waits
 SOON = 500  # milliseconds until a first look: what changed before anybody watched has no event
+MAX_LINKS = 40  # on the way to one file, as for the kernel
 PATIENCE = 1000  # milliseconds until news is told though there is more and more of it
 
 
@@ -142,12 +142,31 @@ def _complain(error: Exception) -> None:
 
 
 def _names(files: Iterable[str]) -> set[str]:
-    """The paths at which something changes when one of the files does: a link, and what it leads to."""
+    """The paths at which something changes when one of the files does: links, and what they lead to."""
     names: set[str] = set()
     for file in files:
-        path = Path(file)
         names.add(file)
-        with suppress(OSError, RuntimeError):
-            names.add(os.fspath(path.parent.resolve() / path.name))
-            names.add(os.fspath(path.resolve()))
+        with suppress(OSError, ValueError):
+            names.update(_trail(file))
     return names
+
+
+def _trail(file: str) -> Iterator[str]:
+    """Every link on the way to a file, also those among its folders, and the file, by their real folders."""
+    left = os.path.abspath(file).split("/")[:0:-1]
+    here, links = "/", 0
+    while left:
+        name = left.pop()
+        if name == "..":
+            here = os.path.dirname(here)  # noqa: PTH120 - strings are what watchfiles takes
+            continue
+        path = os.path.join(here, name)
+        if links < MAX_LINKS and os.path.islink(path):  # noqa: PTH114 - likewise
+            links += 1
+            yield path
+            target = os.readlink(path)
+            here = "/" if target.startswith("/") else here
+            left += [part for part in reversed(target.split("/")) if part not in {"", "."}]
+        else:
+            here = path
+    yield here
