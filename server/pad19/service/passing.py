@@ -1,4 +1,4 @@
-"""Errors of the system that may be over the next time: no process, memory, descriptor or room to be had."""
+"""Errors of the system that may be over the next time: no process, memory, descriptor, room or reader."""
 
 import errno
 import os
@@ -6,7 +6,8 @@ import os
 PASSING = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
 )  # fmt: skip
-_REASONS = tuple(f"({os.strerror(number)})" for number in sorted(PASSING))
+NO_READER = "no program reads from it"  # a FIFO
+_REASONS = (f"({NO_READER})", *(f"({os.strerror(number)})" for number in sorted(PASSING)))
 
 
 def is_passing(problem: str) -> bool:

@@ -1,3 +1,4 @@
+import os
 import shutil
 import socket
 import sys
@@ -239,6 +240,12 @@ async def test_the_log(name: str, reason: str | None) -> None:
         (folder / "open.log").touch()
         ready = await check_machine(config(folder, log=str(folder / name)))
         assert ready.problems == ([f"log.access is {folder / name}, but {reason}"] if reason else [])
+
+
+async def test_a_log_that_needs_a_reader(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    ready = await check_machine(config(tmp_path, log=str(tmp_path / "log")))
+    assert ready.notes == [MADE, f"log.access is a FIFO, {tmp_path}/log, which needs a reader"]
 
 
 async def test_a_folder_for_the_locks_of_uploads(tmp_path: Path) -> None:

@@ -63,9 +63,16 @@ async def check_machine(config: Config) -> Readiness:
     for listen in sockets:
         if listen.path and (problem := _unix_problem(listen.path)):
             ready.problems.append(f'"{listen}" cannot be listened on: {problem}')
-    if config.log.access not in {"-", "off"} and (problem := _file_problem(Path(config.log.access))):
-        ready.problems.append(f"log.access is {shown_path(Path(config.log.access))}, but {problem}")
+    if config.log.access not in {"-", "off"}:
+        _check_log(Path(config.log.access), ready)
     return ready
+
+
+def _check_log(path: Path, ready: Readiness) -> None:
+    if problem := _file_problem(path):
+        ready.problems.append(f"log.access is {shown_path(path)}, but {problem}")
+    elif path.is_fifo():  # to open it for a look would end who reads from it
+        ready.notes.append(f"log.access is a FIFO, {shown_path(path)}, which needs a reader")
 
 
 def _check_certificates(config: Config, ready: Readiness) -> dict[str, Credentials]:

@@ -26,6 +26,7 @@ import trio
 
 from pad19.service.config.model import ConfigError
 from pad19.service.config.read import shown
+from pad19.service.passing import NO_READER
 
 LOGGER = logging.getLogger("pad19.access_log")
 
@@ -242,7 +243,7 @@ def open_log(target: str, output: int = STANDARD_OUTPUT) -> LogWriter:
                 ('log.access is "-", but standard output is closed: open it, name a file, or write "off"',)
             ) from None
         fifo = error.errno == errno.ENXIO  # O_WRONLY | O_NONBLOCK (open(2))
-        reason = "no program reads from it" if fifo else os.strerror(error.errno or 0)
+        reason = NO_READER if fifo else os.strerror(error.errno or 0)
         problem = (
             f"log.access is {shown(target)}, but it cannot be opened ({reason}): mend that, or name another"
         )
