@@ -72,7 +72,7 @@ def test_mistakes_name_the_file_where_they_are(folder: Path) -> None:
         f"sites/c.toml: include {start}",
         f"sites/c.toml: server {start}",
         "sites/c.toml: limit is no key: remove it, or use one of capsule",
-        "sites/a.toml: capsule[2].hosts[1] is main.org, which is a host of capsule[1] already: "
+        "sites/a.toml: capsule[2].hosts[1] is main.org, which is a host of capsule[1] of pad19.toml already: "
         "remove one of them",
         "sites/b.toml: capsule[1].hosts[1] is a.org, which is a host of capsule[1] of sites/a.toml already: "
         "remove one of them",

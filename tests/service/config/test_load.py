@@ -159,8 +159,26 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Mo
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
+    for arguments in ({"folder": Path()}, {"folder": tmp_path, "certs": Path("certs")}):
+        with pytest.raises(ConfigError, match="working directory"):
+            resolve(**arguments)
     with pytest.raises(ConfigError, match="working directory"):
-        resolve(Path())
+        resolve(tmp_path, listen=("unix:a.sock",))
+
+
+def test_a_working_directory_that_is_gone_and_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "content").mkdir()
+    (tmp_path / "pad19.toml").write_text("[server]\nlisten = ['unix:a.sock']\n")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    listen = f"unix:{tmp_path}/b.sock"
+    config = resolve(tmp_path, listen=(listen, "localhost:1965"), certs=tmp_path / "certs")
+    assert config.server.certs == tmp_path / "certs"
+    assert resolve(Path("elsewhere"), config=tmp_path / "pad19.toml").source == tmp_path / "pad19.toml"
 
 
 def test_an_empty_folder_of_certificates(tmp_path: Path) -> None:

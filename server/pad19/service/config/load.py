@@ -84,12 +84,14 @@ def resolve(
     Raises:
         ConfigError: As in `load`; mistakes in arguments are reported under the flag's name.
     """
-    try:
-        Path.cwd()
-    except OSError as error:
-        raise ConfigError(
-            (f"the working directory is of no use ({error.strerror}): go to another one",)
-        ) from None
+    paths = [config or folder, *((certs,) if certs else ()), *map(_socket_path, listen)]
+    if not all(path is None or path.is_absolute() for path in paths):
+        try:
+            Path.cwd()
+        except OSError as error:
+            raise ConfigError(
+                (f"the working directory is of no use ({error.strerror}): go to another one",)
+            ) from None
     if certs is not None and not certs.name and not certs.is_absolute():
         raise ConfigError(("--certs is empty: name a folder",))
     main = _main_file(folder, config)
@@ -189,7 +191,8 @@ def _build(files: list[_File]) -> Config:
     arguments = reader.arguments(Sections, main.table)
     found = [(main, key, text) for key, text in reader.problems]
     capsules: list[Capsule] = [*arguments.pop("capsules", ())]
-    names = [f"capsule[{number}]" for number, _ in enumerate(capsules, 1)]
+    where = f" of {main.name}" if included and main.path else ""
+    names = [f"capsule[{number}]{where}" for number, _ in enumerate(capsules, 1)]
     for file in included:
         file.before = len(capsules)
         reader = Reader(file.folder, file.flags)
@@ -236,7 +239,12 @@ def _moved(key: str, by: int) -> str:
     return _CAPSULE.sub(lambda match: f"capsule[{int(match[1]) + by}]", key)
 
 
+def _socket_path(text: str) -> Path | None:
+    path = text.removeprefix("unix:")
+    return Path(path) if path and path != text else None
+
+
 def _absolute_socket(text: str) -> str:
     """A path on the command line starts at the working directory, one in the file at the file."""
-    path = text.removeprefix("unix:")
-    return f"unix:{Path(path).absolute()}" if path and path != text else text
+    path = _socket_path(text)
+    return f"unix:{path.absolute()}" if path else text
