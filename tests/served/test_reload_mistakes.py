@@ -179,6 +179,24 @@ def test_a_crash_while_a_certificate_is_broken(folder: Path, workers: int) -> No
         assert server.stop() == 0
 
 
+def test_a_check_beside_a_server_that_runs_asks_nobody_but_its_status(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = [sock.getsockname()[1] for sock in (one, two)]
+    more = f"[[forwarder]]\nlisten = '127.0.0.1:{ports[0]}'\nfrom = ['127.0.0.1']\n"
+    more += f"[metrics]\nlisten = '127.0.0.1:{ports[1]}'\n"
+    configure(folder, listen=f"unix:{folder}/a.sock", rest=more)
+    with serving(folder, home=folder) as server:
+        done = command("check", str(folder), home=folder)
+        assert done.stderr == ""
+        assert f"note: pad19 runs already, on 127.0.0.1:{ports[0]}\n" in done.stdout
+        (folder / "a.sock").unlink()
+        done = command("check", str(folder), home=folder)
+        assert "it was removed, though pad19 runs; reload that" in done.stderr
+        assert server.stop() == 0
+        assert server.out == ""
+        assert "PROXY" not in server.err
+
+
 def test_systemd_is_told(folder: Path, manager: socket.socket) -> None:
     with serving(folder, home=folder, environment={"NOTIFY_SOCKET": str(folder / "notify")}) as server:
 

@@ -164,7 +164,7 @@ def _trail(file: str) -> Iterator[str]:
         if links < MAX_LINKS and os.path.islink(path):  # noqa: PTH114 - likewise
             links += 1
             yield path
-            target = os.readlink(path)
+            target = os.readlink(path)  # noqa: PTH115 - likewise
             here = "/" if target.startswith("/") else here
             left += [part for part in reversed(target.split("/")) if part not in {"", "."}]
         else:

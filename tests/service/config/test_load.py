@@ -159,9 +159,10 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Mo
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    for arguments in ({"folder": Path()}, {"folder": tmp_path, "certs": Path("certs")}):
-        with pytest.raises(ConfigError, match="working directory"):
-            resolve(**arguments)
+    with pytest.raises(ConfigError, match="working directory"):
+        resolve(Path())
+    with pytest.raises(ConfigError, match="working directory"):
+        resolve(tmp_path, certs=Path("certs"))
     with pytest.raises(ConfigError, match="working directory"):
         resolve(tmp_path, listen=("unix:a.sock",))
 

@@ -159,7 +159,7 @@ def test_as_programs_read_it() -> None:
     assert told["taken_at"] == "2026-11-23T05:08:21Z"
     assert told.keys() == {
         "version", "uptime_s", "generation", "addresses", "workers", "certificates", "totals", "reloads",
-        "restarts", "lacks", "taken_at",
+        "restarts", "lacks", "metrics", "taken_at",
     }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What serving needs from this machine: certificates, ports, a log. Nothing is made and nothing kept."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -18,6 +19,8 @@ from pad19.service.config.read import shown_path
 from pad19.service.config.routes_folder import problem_beside_file
 from pad19.service.folders import folder_problem, is_writable
 from pad19.service.sockets import Unavailable, bind
+from pad19.service.telemetry.status import read_message
+from pad19.service.telemetry.status_socket import NotRunning, ask
 from pad19.service.uploads import state_problem
 from pad19.service.worker import shares_default
 from pad19.tls.certificate import CertificateError, Credentials, load
@@ -47,25 +50,46 @@ async def check_machine(config: Config) -> Readiness:
         ready.warnings.append(warning)
     fingerprints = {entry.fingerprint for entry in credentials.values()}
     host = next(iter(credentials), "localhost").replace("*.", "www.", 1)
-    runs = False
+    served = await trio.to_thread.run_sync(_served, config)
+    runs = bool(served)
     for part, addresses in _parts(config):
         problems = await trio.to_thread.run_sync(_bind_problems, part)
-        if problems and await _is_ours(addresses, host, fingerprints):
+        places = ", ".join(map(str, addresses))
+        if problems and _clash(addresses, served):
+            ready.notes.append(f"pad19 runs already, on {places}")
+        elif problems and part.forwarders:
+            # Nobody is asked there: who waits for a PROXY header would complain of us.
+            ready.problems += () if runs and not served else problems
+        elif problems and await _is_ours(addresses, host, fingerprints):
             runs = True
-            places = ", ".join(map(str, addresses))
             ready.notes.append(f"pad19 runs already, on {places}, with one of these certificates")
         else:
             ready.problems += problems
-    if config.metrics:
+    if config.metrics and not _clash((config.metrics.listen,), served):
         ready.problems += await trio.to_thread.run_sync(_metrics_problems, config.metrics.listen, runs)
     sockets = [*config.addresses, *(forwarder.listen for forwarder in config.forwarders)]
     sockets += [config.metrics.listen] if config.metrics else []
     for listen in sockets:
-        if listen.path and (problem := _unix_problem(listen.path)):
+        if listen.path and (problem := _unix_problem(listen.path, is_served=listen in served)):
             ready.problems.append(f'"{listen}" cannot be listened on: {problem}')
     if config.log.access not in {"-", "off"}:
         _check_log(Path(config.log.access), ready)
     return ready
+
+
+def _served(config: Config) -> list[Listen]:
+    """Where the pad19 listens that runs with this configuration, if it tells us. It is asked nowhere else."""
+    subject = Path(os.path.abspath(config.source or config.capsules[0].content))
+    try:
+        found = json.loads(read_message(ask((subject,)))[0])
+        return [Listen.parse(text) for text in (*found["addresses"], *found["metrics"])]
+    except (NotRunning, OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def _clash(addresses: Iterable[Listen], served: Iterable[Listen]) -> bool:
+    """Whether what is served stands in the way of one of the addresses, or is that."""
+    return any(listen.clashes(other) for listen in addresses for other in served)
 
 
 def _check_log(path: Path, ready: Readiness) -> None:
@@ -186,7 +210,9 @@ def _tells_metrics(listen: Listen) -> bool:
     return False
 
 
-def _unix_problem(path: Path) -> str | None:
+def _unix_problem(path: Path, *, is_served: bool) -> str | None:
+    if is_served and not os.path.lexists(path):
+        return "it was removed, though pad19 runs; reload that, which makes it again"
     if os.path.lexists(path) and not path.is_socket():
         return "a file is in its place; move that away, or choose another path"
     if not path.parent.is_dir() or not is_writable(path.parent):

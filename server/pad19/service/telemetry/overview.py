@@ -117,6 +117,7 @@ class Overview:
                 )
                 for shown in (current.certificates if current else ())
             ),
+            metrics=tuple(map(str, self._metrics.addresses)) if self._metrics else (),
             totals=self._scoreboard.totals(),
             reloads=self._reloads,
             restarts=self._fleet.replaced,

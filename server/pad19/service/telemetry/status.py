@@ -60,6 +60,7 @@ class Snapshot:
     workers: tuple[Worker, ...]
     certificates: tuple[Certificate, ...]
     totals: Totals
+    metrics: tuple[str, ...] = ()  # addresses for scrapers
     reloads: Reloads = Reloads()
     restarts: int = 0  # of workers that crashed
     lacks: tuple[str, ...] = ()  # what does not work, of workers that came after those; a sentence each
