@@ -75,6 +75,22 @@ def test_sockets_replace_what_is_configured(tmp_path: Path, content: Path) -> No
             assert fetch(path, "gemini://localhost/").received == PAGE
 
 
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_addresses_that_only_forwarders_sockets_replace_are_told(
+    tmp_path: Path, content: Path, is_alone: bool
+) -> None:
+    path = tmp_path / "given.sock"
+    text = f"[server]\nlisten = ['127.0.0.1:0']\n[[forwarder]]\nlisten = 'unix:{path}'\n"
+    (tmp_path / "pad19.toml").write_text(text)
+    with ExitStack() as stack:
+        given = [stack.enter_context(listening(socket.AF_UNIX, str(path)))]
+        if not is_alone:
+            given.append(stack.enter_context(listening(socket.AF_INET, ("127.0.0.1", 0))))
+        with serving(tmp_path, home=tmp_path, sockets=given) as server:
+            assert ("server.listen is not listened on" in server.err) is is_alone
+            assert server.stop() == 0
+
+
 def test_a_client_that_came_first_is_served(tmp_path: Path, content: Path) -> None:
     with listening(socket.AF_INET, ("127.0.0.1", 0)) as given:
         address = given.getsockname()

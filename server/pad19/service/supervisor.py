@@ -101,6 +101,12 @@ class Supervisor:
             # A worker without sockets finds what else is wrong: the operator mends all at once.
             self._unavailable = error.problems if isinstance(error, Unavailable) else ()
             self._problems = () if self._unavailable else error.problems
+        given = [entry for entry in self._sockets if entry.inherited]
+        if config.server.listen and given and all(entry.forwarder for entry in given):
+            LOGGER.warning(
+                "server.listen is not listened on, since the sockets come from systemd, and all of them are "
+                "forwarders': add its addresses to a .socket unit, or remove it"
+            )
         try:
             self._overview.prepare(config)
         except Unavailable as error:
