@@ -33,6 +33,8 @@ def restored_process() -> Iterator[None]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # as before: see tests/conftest.py
     gc.set_threshold(*threshold)
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
