@@ -7,9 +7,7 @@ from typing import Protocol
 
 import trio
 
-from pad19.routes.frames import summary_of
 from pad19.routes.mistakes import parted, unwrapped
-from pad19.routes.naming import plain
 
 from .config.model import ConfigError
 
@@ -57,6 +55,9 @@ async def run_lifespans(
             LOGGER.exception("a lifespan failed", exc_info=mistake)
         if stop is not None or mistake is None:
             raise
+        from pad19.routes.frames import summary_of  # here, since start time counts
+        from pad19.routes.naming import plain
+
         summary = plain(" ".join(summary_of(unwrapped(mistake)).split()))
         raise ConfigError((f"a lifespan of the routes failed ({summary}): mend it",)) from error
     if ending.cancelled_caught:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from types import FrameType
 
 from pad19.dispatch.record import Record
-from pad19.routes.naming import plain
 
 LOGGER = logging.getLogger("pad19.service")
 
@@ -50,7 +49,8 @@ class Stalls:
                 self._tell(frame)
 
     def _tell(self, frame: FrameType) -> None:
-        from pad19.routes.frames import stack_of  # here, as most workers never need it
+        from pad19.routes.frames import stack_of  # here, since start time counts
+        from pad19.routes.naming import plain
 
         frames = stack_of(frame)
         place = next((each for each in frames if each.is_own), frames[0] if frames else None)
