@@ -94,7 +94,10 @@ def test_addresses_that_only_forwarders_sockets_replace_are_told(
 def test_a_client_that_came_first_is_served(tmp_path: Path, content: Path) -> None:
     with listening(socket.AF_INET, ("127.0.0.1", 0)) as given:
         address = given.getsockname()
-        with connect_socket(address), serving(content, "--certs", "c", home=tmp_path, sockets=[given]):
+        with (
+            connect_socket(address),
+            serving(content, "--certs", str(tmp_path / "c"), home=tmp_path, sockets=[given]),
+        ):
             assert fetch(address, gemini(address)).received == PAGE
 
 
@@ -136,7 +139,7 @@ def test_nothing_is_ready_before_its_time(tmp_path: Path, manager: socket.socket
 
 def test_the_watchdog_is_fed(tmp_path: Path, content: Path, manager: socket.socket) -> None:
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
-    arguments = (content, "--certs", "c", "--listen", "127.0.0.1:0")
+    arguments = (content, "--certs", str(tmp_path / "c"), "--listen", "127.0.0.1:0")
     with serving(*arguments, home=tmp_path, environment=environment) as server:
         heard = [told(manager)[0] for _ in range(20)]  # while it starts, too
         assert sorted({*heard}) == ["READY=1", "WATCHDOG=1"]
