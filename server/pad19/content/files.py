@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+WELL_KNOWN = ".well-known"  # RFC 8615; the one dotted name that is public
 # Where a path leads to nothing that may be served; the client is told 51 and not which.
 _ABSENT = {
     errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG,

@@ -24,6 +24,7 @@ from pad19.protocol.uri import percent_encode
 from . import listing as listings
 from .body import FileBody
 from .files import (
+    WELL_KNOWN,
     Absent,
     Opened,
     Signature,
@@ -51,7 +52,6 @@ PREAMBLE = ".header.gmi"
 # Serving the folder above the content is a mistake that is easily made, and keys are often in there.
 SEARCHED = 256 * 1024  # bytes at the beginning of a large file that are searched for them, in about 50 us
 _PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\r?$", re.MULTILINE)
-WELL_KNOWN = ".well-known"  # RFC 8615; the one dotted name that is public
 
 
 @dataclass(frozen=True, slots=True)

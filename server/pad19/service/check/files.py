@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pad19.content import sidecar
-from pad19.content.files import Absent, Unreadable, open_file
+from pad19.content.files import WELL_KNOWN, Absent, Unreadable, open_file
 from pad19.content.listing import SIDECAR
-from pad19.content.static import WELL_KNOWN
 from pad19.protocol.request import MAX_URI
 from pad19.protocol.uri import percent_encode
 from pad19.service.config.capsule import Capsule

@@ -13,6 +13,7 @@ from .capsule import Capsule
 from .exposure import code_of, exposures, tokens_of, whos_of
 from .listen import Listen
 from .model import Config
+from .overlaps import overlaps
 from .paths import Problem, check_paths
 from .read import shown, shown_path
 
@@ -48,6 +49,7 @@ def check(config: Config, names: Sequence[str] = ()) -> Iterator[Problem]:
         yield from _programs(key, capsule)
         yield from _tokens(key, capsule)
     yield from exposures(config)
+    yield from overlaps(config, names)
 
 
 def _programs(key: str, capsule: Capsule) -> Iterator[Problem]:
