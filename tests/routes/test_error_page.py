@@ -17,8 +17,9 @@ from pad19.protocol.failure import NotFound
 from pad19.protocol.gemtext import Heading, Line, Preformatted, parse, write
 from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import Reply, Success
-from pad19.routes.error_page import MAX_ERRORS, MAX_FOREIGN, MAX_OWN, MAX_TEXT, answer, routes_instead
+from pad19.routes.error_page import MAX_ERRORS, MAX_FOREIGN, MAX_OWN, MAX_TEXT, answer, answer_of
 from pad19.routes.interface import CallNext
+from pad19.routes.loading.broken import routes_instead
 from pad19.routes.loading.loader import load
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes
@@ -42,7 +43,12 @@ def mounted(folder: Path, **files: str) -> Mounted:
     """Of route files by their names."""
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
-    loaded = load(folder, {}, package=f"page_{next(_packages)}", on_broken=routes_instead)
+    loaded = load(
+        folder,
+        {},
+        package=f"page_{next(_packages)}",
+        on_broken=lambda module: routes_instead(answer_of(module)),
+    )
     return Mounted(loaded.routes, on_error=answer)
 
 

@@ -319,6 +319,57 @@ def test_only_hosts_that_take_uploads_are_asked(folder: Path) -> None:
     assert Site.build(configure(folder, text)).uploads == {"a.test", "*.a.test"}
 
 
+# Where routes do not load, nobody knows what they would have taken
+
+TAKES = """
+from pad19 import Routes, TitanRequest
+routes = Routes()
+@routes.titan("/x")
+async def take(request: TitanRequest) -> str:
+    return "taken"
+"""
+CLOSED = "42 internal error|"
+PAGE, BELOW = "/n.gmi", "/a/n.gmi"  # in both cases an old one is there
+UNKNOWN = [  # broken file, whether it is for a worker that died, uploads and answers
+    ("a", False, [(upload(BELOW, b"new", token=TOKEN), "42 NameError: "), (edit(BELOW), "42 NameError: ")]),
+    ("a", True, [(upload(BELOW, b"new", token=TOKEN), CLOSED), (edit(BELOW), CLOSED)]),
+    ("a", False, [(upload(PAGE, b"new", token=TOKEN), "30 "), (edit(PAGE), "20 text/gemini|new")]),
+    ("a", False, [(upload(BELOW, size=2**30, token=TOKEN), "42 NameError: ")]),
+    ("index", False, [(upload(PAGE, b"new", token=TOKEN), "42 NameError: "), (edit(PAGE), "42 NameError: ")]),
+    ("index", True, [(upload(PAGE, b"new", token=TOKEN), CLOSED), (edit(PAGE), CLOSED)]),
+    ("index", False, [(upload("/b/x", b"new"), "20 text/gemini|taken"), (edit("/b/x"), "50 this can be")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "stands_in", "answers"), UNKNOWN)
+async def test_files_are_not_uploaded_for_routes_that_do_not_load(
+    folder: Path, name: str, stands_in: bool, answers: list[tuple[Request, str]]
+) -> None:
+    (folder / "content/a").mkdir()
+    (folder / "content/a/n.gmi").write_text("old")
+    (folder / "routes/b.py").write_text(TAKES)
+    (folder / f"routes/{name}.py").write_text("oops")
+    config = configure(folder, f"[[capsule]]\nroutes = 'routes'\n{TITAN}")
+    backends = Backends(config, is_development=not stands_in, stands_in=stands_in)
+    handler = handler_for(config.capsules[0], backends)
+    async with backends.living():
+        for request, start in answers:
+            assert (await answer(handler, request)).startswith(start)
+    assert (folder / "content/a/n.gmi").read_text() == "old"
+    is_stored = any(start.startswith("30") for _, start in answers)
+    assert (folder / "content/n.gmi").read_text() == ("new" if is_stored else "old")
+
+
+def test_that_they_would_take_uploads_is_nobody_s_claim(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "routes/a.py").write_text("oops")
+    config = configure(folder, "[[capsule]]\nroutes = 'routes'\n")
+    handler_for(config.capsules[0], Backends(config, is_development=True))
+    [message] = caplog.messages
+    assert "NameError" in message
+
+
 # Editing what routes guard
 
 GUARDING = """

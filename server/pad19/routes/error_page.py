@@ -16,10 +16,9 @@ from pad19.protocol.response import Reply
 from pad19.protocol.status import Status
 
 from .frames import Frame, frames_of, summary_of
-from .loading.broken import BrokenModule
+from .loading.broken import Answer, BrokenModule
 from .naming import plain
 from .output import RUNNING
-from .table import Routes
 
 NOTE = "error page"  # for the log, where a status of 20 looks as if all were well
 MAX_ERRORS = 8
@@ -43,7 +42,7 @@ def answer(request: Request, error: BaseException, error_id: str) -> Reply:
     return _reply(page.text().text(f"The log has it as error {error_id}."))
 
 
-def page_of(module: BrokenModule) -> Reply:
+def _page_of(module: BrokenModule) -> Reply:
     """Why a module cannot be mounted."""
     page = Gemtext()
     for number, (relation, inner, frames) in enumerate(_related(module.error)):
@@ -57,16 +56,11 @@ def page_of(module: BrokenModule) -> Reply:
     return _reply(page)
 
 
-def routes_instead(module: BrokenModule) -> Routes:
-    """Routes for the place of a module that cannot be mounted. All of them answer with the reason."""
-    response = page_of(module)
-    routes = Routes()
-
-    @routes.gemini("/{rest:path}")
-    async def show(request: Request, rest: str) -> Reply:
-        return response
-
-    return routes
+def answer_of(module: BrokenModule) -> Answer:
+    """What is answered in the place of a module that cannot be mounted: the reason, see `answer`."""
+    page = _page_of(module)
+    line = Reply(Status.CGI_ERROR, _line_of(module.error))
+    return lambda request: page if request.upload is None else line
 
 
 def _line_of(error: BaseException) -> str:

@@ -110,9 +110,11 @@ class Mounted:
 
     def matches(self, request: Request) -> bool:
         """Whether a route would answer, if only that it fails. Runs converters, but no route."""
-        table = self._tables.get(request.scheme)
+        is_edit = request.upload is not None and request.upload.edit
         try:
-            return table is not None and table.find(request.segments) is not None
+            return any(
+                self._find(scheme, request) for scheme in (request.scheme, *([TITAN_EDIT] if is_edit else ()))
+            )
         except BaseException as error:
             stop, _ = parted(error)
             if stop is not None:

@@ -4,11 +4,9 @@ It finds files as they are by then, perhaps in the middle of an edit. Nobody is 
 start, as the first worker of a generation does: all else works.
 """
 
-from pad19.protocol.request import Request, TitanRequest
+from pad19.protocol.request import Request
 from pad19.protocol.response import Reply, Response
 from pad19.protocol.status import Status
-from pad19.routes.loading.broken import BrokenModule
-from pad19.routes.table import Routes
 
 CLOSED = Reply(Status.CGI_ERROR, "internal error")
 
@@ -16,21 +14,6 @@ CLOSED = Reply(Status.CGI_ERROR, "internal error")
 async def closed(_request: Request) -> Response:
     """A handler in the place of one that cannot be made."""
     return CLOSED
-
-
-def routes_instead(_module: BrokenModule) -> Routes:
-    """Routes in the place of a module that cannot be mounted."""
-    routes = Routes()
-
-    @routes.gemini("/{rest:path}")
-    async def show(request: Request, rest: str) -> Reply:
-        return CLOSED
-
-    @routes.titan("/{rest:path}")
-    async def take(request: TitanRequest, rest: str) -> Reply:
-        return CLOSED
-
-    return routes
 
 
 def told(problem: object) -> str:

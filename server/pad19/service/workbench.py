@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pad19.protocol.failure import NotFound
 from pad19.protocol.request import Request
-from pad19.protocol.response import Reply, Response
+from pad19.protocol.response import Response
 from pad19.routes import error_page
 from pad19.routes.interface import Lifespan
-from pad19.routes.loading.broken import BrokenModule
+from pad19.routes.loading.broken import Answer, BrokenModule, routes_instead
 from pad19.routes.loading.loader import Loaded
 from pad19.routes.mistakes import parted
 from pad19.routes.mounting import Mounted
@@ -26,8 +26,7 @@ LOGGER = logging.getLogger("pad19.service")
 class Instead:
     """What there is in the place of a module that cannot be mounted."""
 
-    page: Callable[[BrokenModule], Reply]  # if it would answer at the root
-    routes: Callable[[BrokenModule], Routes]
+    answer: Callable[[BrokenModule], Answer]
     tell: Callable[[BrokenModule], object]
 
 
@@ -35,7 +34,7 @@ def _log(module: BrokenModule) -> None:
     LOGGER.error("%s\n%s", module, module.traceback.rstrip())
 
 
-REASONS = Instead(error_page.page_of, error_page.routes_instead, _log)
+REASONS = Instead(error_page.answer_of, _log)
 
 
 class Workbench:
@@ -49,15 +48,16 @@ class Workbench:
     ) -> None:
         """``load``: is given what to call for each module that cannot be mounted."""
         self._instead = instead
-        self._page: Reply | None = None  # of a module that would answer at the root
+        self._at_root: Answer | None = None  # of a module that would answer there
+        self._is_whole = True
         self._mount = mount
         self._loaded = load(self._show)
         self._mounted = mount(self._loaded.routes)
 
     @property
     def takes_uploads(self) -> bool:
-        """Whether there is a route for any."""
-        return self._mounted.takes_uploads
+        """Whether there is a route for any. Nobody knows that of a module that is broken."""
+        return self._is_whole and self._mounted.takes_uploads
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
@@ -85,24 +85,28 @@ class Workbench:
         return None
 
     async def __call__(self, request: Request) -> Response:
-        """The answer of a route, or of what lies behind; at the root, and where there is none, the page.
+        """The answer of a route, or of what lies behind; at the root, and where there is none, that instead.
+
+        So it is for all uploads that no route takes: the module's own might have, and files must not.
 
         Raises:
             Failure: As `Mounted` does.
         """
-        page = self._page
-        if page is None or request.scheme != "gemini" or self._mounted.matches(request):
+        instead = self._at_root
+        if instead is None or self._mounted.matches(request):
             return await self._mounted(request)
-        if request.path != "/":
+        if request.upload is None and request.path != "/":
             with suppress(NotFound):
                 return await self._mounted(request)
-        return page
+        return instead(request)
 
     def _show(self, module: BrokenModule) -> Routes:
         """What is mounted in its place."""
         self._instead.tell(module)
+        self._is_whole = False
+        answer = self._instead.answer(module)
         if module.prefix.rstrip("/"):
-            return self._instead.routes(module)
+            return routes_instead(answer)
         # Files have paths there as well, and those can be told apart only by asking.
-        self._page = self._page or self._instead.page(module)
+        self._at_root = self._at_root or answer
         return Routes()

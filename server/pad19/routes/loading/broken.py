@@ -4,16 +4,21 @@ import inspect
 import re
 import reprlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pad19
+from pad19.protocol.request import Request
+from pad19.protocol.response import Reply
 from pad19.routes.frames import Frame, format_whole, frames_of, summary_of
 from pad19.routes.interface import RouteError
 from pad19.routes.naming import is_private, plain
 from pad19.routes.table import Routes
 
 MAX_PART = 500  # characters of a message
+
+Answer = Callable[[Request], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,19 @@ class BrokenModule:
         frames = frames_of(self.error)
         any_place = frames[0] if frames and self.mount else None
         return next((frame for frame in frames if frame.is_own), any_place)
+
+
+def routes_instead(answer: Answer) -> Routes:
+    """Routes for its place, also for uploads: what its own would take must not replace files."""
+    routes = Routes()
+
+    @routes.gemini("/{rest:path}")
+    @routes.titan("/{rest:path}", max_size=sys.maxsize)
+    @routes.titan("/{rest:path}", edit=True)
+    async def instead(request: Request, rest: str) -> Reply:
+        return answer(request)
+
+    return routes
 
 
 _CALLED = re.compile(r"Routes\.(around|lifespan|background)\(\) missing 1 required positional argument")
