@@ -74,6 +74,10 @@ class Routes:
         self._background: list[Background] = []
         self._further: dict[str, Convert] = {}  # kinds of captures
 
+    def __dir__(self) -> list[str]:
+        """The names to write: up to 3.12, Python would suggest to write ``_routes`` instead of ``route``."""
+        return [name for name in super().__dir__() if not name.startswith("_")]
+
     def gemini(
         self,
         pattern: str,

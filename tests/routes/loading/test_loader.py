@@ -237,6 +237,13 @@ MISSPELT = [  # text, what is meant
     ("from pad19 import Routes\nRoutes().titan('/', maxsize=1)", "max_size"),
     ("from pad19 import CertificateNotAuthorized", "CertificateNotAuthorised"),
     ("from pad19 import gemtext, Routs", "Gemtext"),
+    ("from pad19 import Routes\nRoutes().gemni('/')", "gemini"),
+    ("from pad19 import Routes\nRoutes().get('/')", "gemini"),
+    ("from pad19 import Routes\nRoutes().route('/')", "gemini"),
+    ("from pad19 import Routes\nRoutes().add('/', print)", "gemini"),
+    ("from pad19 import Routes\n@Routes().post('/')\ndef f(request): ...", "titan"),
+    ("from pad19 import Routes\nRoutes().middleware(print)", "around"),
+    ("from pad19 import Routes\nRoutes.on_startup(print)", "lifespan"),
 ]
 
 
@@ -244,6 +251,7 @@ MISSPELT = [  # text, what is meant
 def test_what_is_meant_is_told(tmp_path: Path, text: str, meant: str) -> None:
     write(tmp_path, {"a.py": text})
     (found,) = problems_of(tmp_path)
+    assert "'_" not in found
     assert found.endswith((f": write {meant}", f". Did you mean '{meant}'?", f". Did you mean: '{meant}'?"))
 
 

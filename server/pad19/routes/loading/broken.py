@@ -98,7 +98,15 @@ _CALLED = re.compile(r"Routes\.(around|lifespan|background)\(\) missing 1 requir
 _MISSPELT = re.compile(
     r"cannot import name '(?P<name>\w+)' from 'pad19'"
     r"|Routes\.(?P<method>\w+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'"
+    r"|'Routes' (?:object )?has no attribute '(?P<attribute>\w+)'"
 )
+_ELSEWHERE = {  # what it is called there, and here
+    **dict.fromkeys(("add", "add_route", "add_url_rule", "get", "page", "route", "view"), "gemini"),
+    **dict.fromkeys(("delete", "post", "put", "upload"), "titan"),
+    **dict.fromkeys(("after_request", "before_request", "middleware"), "around"),
+    **dict.fromkeys(("on_event", "on_shutdown", "on_startup"), "lifespan"),
+    **dict.fromkeys(("include_router", "mount", "register_blueprint"), "include"),
+}
 
 
 def _meant(summary: str) -> str | None:
@@ -108,8 +116,13 @@ def _meant(summary: str) -> str | None:
         return None
     from difflib import get_close_matches  # few need it
 
-    if found["name"]:
+    wrong = found[found.lastgroup or 0]
+    if found["attribute"]:
+        if wrong in _ELSEWHERE:
+            return _ELSEWHERE[wrong]
+        known = dir(Routes())
+    elif found["name"]:
         known = pad19.__all__
     else:
         known = [*inspect.signature(getattr(Routes, found["method"])).parameters]
-    return next(iter(get_close_matches(found["name"] or found["argument"], known, 1)), None)
+    return next(iter(get_close_matches(wrong, known, 1)), None)
