@@ -99,6 +99,9 @@ async def test_update_that_fails_changes_nothing(store: Store) -> None:
         await store.update("poll", read)
     with pytest.raises(TypeError, match=r"^the update of 'poll' returned None: return the new value"):
         await store.update("poll", lambda poll: poll.update(yes=7))
+    for value in (5, {"yes": 2}, None):
+        with pytest.raises(TypeError, match=r"^the update of 'poll' needs a function of the value, not "):
+            await store.update("poll", value)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match=r"^value\['yes'\] is of type set,"):
         await store.update("poll", lambda poll: {"yes": {7}})  # set: found out when it is called
     with pytest.raises(ValueError, match="are possible"):

@@ -155,7 +155,8 @@ class Store(Protocol):
         What it raises is raised here, and the value stays. Without ``expires_in`` the expiry stays too.
 
         Raises:
-            TypeError: It returned None, which is a forgotten ``return``, or something that is not JSON.
+            TypeError: It is no function, or it returned None, which is a forgotten ``return``, or something
+                that is not JSON.
         """
         ...
 

@@ -122,6 +122,9 @@ class SQLiteStore:
         """See `Store.update`."""
         check_key(key)
         check_seconds(expires_in)
+        if not callable(function):
+            kind = type(function).__qualname__
+            raise TypeError(f"the update of {key!r} needs a function of the value, not {kind}")
         text = encode(default)  # the function may change what it gets, but not what the caller has
 
         def work(connection: sqlite3.Connection) -> Any:
