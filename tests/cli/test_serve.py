@@ -91,6 +91,13 @@ def test_a_folder_is_all_it_takes(tmp_path: Path, content: Path) -> None:
         assert "made just now" not in server.err
 
 
+def test_several_workers_say_what_one_of_them_has_made(tmp_path: Path, content: Path) -> None:
+    arguments = (content, "--certs", tmp_path / "certs", "--listen", "127.0.0.1:0", "--workers", "2")
+    for is_first in (True, False):
+        with serving(*arguments, home=tmp_path) as server:
+            assert ("(made just now, " in server.err) is is_first
+
+
 def test_without_flags_certificates_go_to_the_home_folder(tmp_path: Path, content: Path) -> None:
     with serving(content, "--listen", "127.0.0.1:0", home=tmp_path):
         assert (tmp_path / ".local/share/pad19/certs/localhost.key").exists()

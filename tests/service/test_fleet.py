@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from msgspec.structs import replace
 
 from pad19.service.config.model import Config
 from pad19.service.fleet import (
@@ -43,6 +44,16 @@ def test_of_a_file_that_changes_meanwhile_the_state_that_the_first_one_has_read_
     newer: Signatures = dict.fromkeys(READY.files, (1, 2, 4, 4, 5, 6, 7))
     fleet.reported(fleet.workers[1], Ready(SHOWN, newer | {"added.py": None}))
     assert generation.files == {**READY.files, "added.py": None}  # so the newer one is a change
+
+
+def test_who_has_made_certificates_is_believed(owner: FakeOwner, fleet: Fleet[FakeChild]) -> None:
+    generation = owner.begin(3)
+    made = tuple(replace(shown, is_new=True) for shown in SHOWN)
+    fleet.reported(fleet.workers[0], Ready(made, READY.files))
+    for worker in fleet.workers[1:]:  # which find them there
+        fleet.reported(worker, READY)
+    assert generation is fleet.current
+    assert generation.certificates == made
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 1), (2, 2)])

@@ -193,7 +193,8 @@ class Fleet(Generic[C]):
             return
         worker.state = State.READY
         generation = worker.generation
-        generation.certificates = certificates
+        if worker.number == 0:  # who makes what is missing; all others show the same
+            generation.certificates = certificates
         if generation is not self.coming:
             return
         for number in range(1, generation.size) if worker.number == 0 else ():
