@@ -133,6 +133,21 @@ async def test_names_with_a_dot_in_front(tmp_path: Path, path: str, default: str
     assert await page(StaticFiles(tmp_path, hidden=True), path) == hidden
 
 
+@pytest.mark.parametrize("size", [9, SMALL + 1])
+async def test_what_is_withheld_has_no_other_name(tmp_path: Path, size: int) -> None:
+    files = StaticFiles(tmp_path, withheld=("/secret.toml",))
+    assert await page(files, "/secret.toml") == "51"
+    make(tmp_path, {"page.gmi": "page", "secret.toml": "s" * size})
+    # As a disk that ignores case has it: one file by two names.
+    (tmp_path / "SECRET.TOML").hardlink_to(tmp_path / "secret.toml")
+    (tmp_path / "index.gmi").symlink_to("secret.toml")
+    before = descriptors()
+    for name in ("/secret.toml", "/SECRET.TOML", "/", "/index.gmi"):
+        assert await page(files, name) == "51"
+    assert descriptors() == before
+    assert await page(files, "/page.gmi") == "page"
+
+
 async def test_rules_do_not_show_what_is_hidden(tmp_path: Path) -> None:
     make(tmp_path, {".meta": "*: text/plain\n.*: 20 text/plain\n.secret: 31 /x", ".secret": "secret"})
     for path in ("/.secret", "/.meta", "/.nope"):

@@ -67,7 +67,7 @@ class StaticFiles:
 
     ``index``: the names that answer for a folder, in this order. ``listing``: folders without one
     are listed. ``hidden``: names that begin with a dot are served, except sidecar files and what uploads
-    keep. ``withheld``: paths where nobody finds anything.
+    keep. ``withheld``: paths of files that nobody gets, by whatever name.
     """
 
     def __init__(
@@ -218,6 +218,9 @@ class StaticFiles:
         survey: Survey,
         passed: Iterable[tuple[str, Signature | None]] = (),
     ) -> Success | Kept:
+        if self._is_withheld(opened.status):
+            os.close(opened.fd)
+            raise Absent("withheld")
         mimetype = self._mimetype(relative.rpartition("/")[2], directive)
         size = opened.status.st_size
         if size > SMALL:
@@ -234,6 +237,11 @@ class StaticFiles:
         witness = (os.path.join(self._root, relative), signature(opened.status))
         witnesses = (witness, *survey.witnesses, *passed)
         return Kept(Success(content, mimetype), len(content), witnesses, survey.looked)
+
+    def _is_withheld(self, status: os.stat_result) -> bool:
+        """A disk that ignores case has several names for a file, and so has any with links."""
+        itself = status.st_dev, status.st_ino
+        return any((signature_of(self._root + path) or ())[:2] == itself for path in self._withheld)
 
     def _refuse_keys(self, relative: str, mimetype: str, content: bytes) -> None:
         """Raise `Absent` for a private key, but not for a page that shows one: it was written to be read."""
