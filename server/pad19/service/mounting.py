@@ -184,8 +184,8 @@ class Backends:
             upstream = Upstream(
                 proxy.to,
                 Pinned(proxy.pin) if proxy.pin else remembered,
+                Timeouts(proxy.connect_s, proxy.header_s, proxy.stall_s),
                 credentials=credentials,
-                timeouts=Timeouts(proxy.connect_s, proxy.header_s, proxy.stall_s),
             )
             handler = Proxy(
                 ProxyPaths(proxy.path, proxy.to, keep_host=proxy.host == "keep"),

@@ -46,7 +46,7 @@ def proxy(
     to = parse_upstream(f"gemini://127.0.0.1:{port}/")
     return Proxy(
         ProxyPaths("/astro/", to, keep_host=keep_host),
-        Upstream(to, TRUST, timeouts=TIMEOUTS),
+        Upstream(to, TRUST, TIMEOUTS),
         connections=connections,
         trust_eof=trust_eof,
         introduces=introduces,
@@ -217,7 +217,7 @@ async def test_a_circle_ends() -> None:
     front = Server({"localhost": handle})
     async with listening(front, port=None) as address:
         to = parse_upstream(f"gemini://localhost:{address[1]}/astro/")
-        handlers.append(Proxy(ProxyPaths("/astro/", to), Upstream(to, TRUST), connections=3))
+        handlers.append(Proxy(ProxyPaths("/astro/", to), Upstream(to, TRUST, TIMEOUTS), connections=3))
         answer = await ask(address, b"gemini://localhost/astro/\r\n")
     assert answer.received == b"41 the server behind this page is busy\r\n"
     assert [record.status for record in front.records] == [41] * 4

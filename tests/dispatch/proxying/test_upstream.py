@@ -53,7 +53,7 @@ def trusting(pair: Pair | None = None) -> Pinned:
 
 
 def upstream(server: FakeServer, trust: Trust | None = None) -> Upstream:
-    return Upstream(place(server.port), trust or trusting(), timeouts=TIMEOUTS)
+    return Upstream(place(server.port), trust or trusting(), TIMEOUTS)
 
 
 async def ask(server: FakeServer, trust: Trust | None = None) -> tuple[Connection, Header]:
@@ -150,7 +150,7 @@ async def _without_tls(serve: Callable[[trio.SocketStream], Awaitable[object]], 
         nursery.start_soon(trio.serve_listeners, serve, [listener])
         to = place(listener.socket.getsockname()[1])
         with pytest.raises(UpstreamFailed, match=message):
-            await Upstream(to, trusting()).ask(to)
+            await Upstream(to, trusting(), TIMEOUTS).ask(to)
         nursery.cancel_scope.cancel()
 
 
@@ -159,7 +159,7 @@ async def test_nobody_listens() -> None:
         await unused.bind(("127.0.0.1", 0))
         to = place(unused.getsockname()[1])
         with pytest.raises(UpstreamFailed) as failure:
-            await Upstream(to, trusting()).ask(to)
+            await Upstream(to, trusting(), TIMEOUTS).ask(to)
     assert str(failure.value) == (
         f"127.0.0.1:{to.port} cannot be reached (Connection refused): is the server running?"
     )
@@ -172,7 +172,7 @@ async def test_the_request() -> None:
     pair = self_signed("Front door")
     async with running(answers(b"20 text/plain\r\n")) as server:
         to = place(server.port)
-        door = Upstream(to, trusting(), credentials=pair)  # type: ignore[arg-type]  # a Pair has what is used
+        door = Upstream(to, trusting(), TIMEOUTS, credentials=pair)  # type: ignore[arg-type]  # a Pair has what is used
         for uri in (to, parse("gemini://a.test/b?c%20d"), parse("gemini://a.test.:1970/")):
             connection, _ = await door.ask(uri)
             await connection.aclose()
@@ -212,7 +212,7 @@ async def test_no_handshake(mock_clock: MockClock) -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         to = place(listener.socket.getsockname()[1])
-        door = Upstream(to, trusting(), timeouts=TIMEOUTS)
+        door = Upstream(to, trusting(), TIMEOUTS)
         said = await too_slow(lambda: door.ask(to), mock_clock, TIMEOUTS.connect)
     assert said == f"127.0.0.1:{to.port} did not accept a TLS connection within 10 s"
 

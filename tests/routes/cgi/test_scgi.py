@@ -132,7 +132,7 @@ def tcp_listener(_: Path) -> tuple[socket.socket, Backend]:
 async def test_real_backend(tmp_path: Path, listen: Callable[[Path], tuple[socket.socket, Backend]]) -> None:
     listener, backend = listen(tmp_path)
     with listener, real_backend(listener):
-        server = Server({"localhost": SCGI("/app/", backend, GATEWAY)})
+        server = Server({"localhost": SCGI("/app/", backend, GATEWAY, timeout=TIMEOUT)})
         async with listening(server) as address:
             answer = await ask(address, b"gemini://localhost/app/page/%C3%A9?a%20b\r\n")
             failed = await ask(address, b"gemini://localhost/app/fail\r\n")
@@ -194,7 +194,7 @@ async def test_places(path: str, script_name: str, path_info: str) -> None:
 @pytest.mark.parametrize("path", ["/other", "/app2/", "/app/a%2Fb"])
 async def test_paths_of_others(path: str) -> None:
     with pytest.raises(NotFound):
-        await get(SCGI("/app/", ("127.0.0.1", 1), GATEWAY), path)
+        await get(SCGI("/app/", ("127.0.0.1", 1), GATEWAY, timeout=TIMEOUT), path)
 
 
 async def test_answer_without_a_body() -> None:
@@ -226,7 +226,7 @@ async def test_nobody_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         backends: list[Backend] = [tmp_path / "none", tmp_path / "file", unused.getsockname()]
         for backend in backends:
             with pytest.raises(CGIError):
-                await get(SCGI("/app/", backend, GATEWAY))
+                await get(SCGI("/app/", backend, GATEWAY, timeout=TIMEOUT))
     assert caplog.messages[0] == f"unix:{tmp_path / 'none'}: it cannot be reached: No such file or directory"
     assert all(": it cannot be reached: " in line for line in caplog.messages)
 

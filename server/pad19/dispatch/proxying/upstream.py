@@ -41,9 +41,9 @@ class TookTooLong(UpstreamFailed):
 class Timeouts:
     """Seconds that an upstream may take."""
 
-    connect: float = 10.0  # until TLS is established
-    header: float = 30.0  # from the request to the whole header
-    stall: float = 30.0  # for each pause in the body
+    connect: float  # until TLS is established
+    header: float  # from the request to the whole header
+    stall: float  # for each pause in the body
 
 
 class Trust(Protocol):
@@ -104,13 +104,13 @@ class Upstream:
         self,
         to: URI,
         trust: Trust,
+        timeouts: Timeouts,
         *,
         credentials: Credentials | None = None,
-        timeouts: Timeouts | None = None,
     ) -> None:
         self._place = (to.host or "", to.port or DEFAULT_PORT)
         self.name = "{}:{}".format(*self._place)
-        self.timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts
         self._trust = trust
         self._context = client_context(credentials)
 

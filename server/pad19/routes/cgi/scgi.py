@@ -17,7 +17,6 @@ from .environment import Gateway, Mount, join, variables
 from .output import GatewayFailure, TookTooLong, respond
 
 CHUNK = 64 * 1024  # bytes
-TIMEOUT = 30.0  # seconds
 
 Backend = Path | tuple[str, int]
 
@@ -28,7 +27,7 @@ class SCGI:
     ``timeout``: seconds until the header must be there, and then for each wait for more.
     """
 
-    def __init__(self, prefix: str, backend: Backend, gateway: Gateway, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, prefix: str, backend: Backend, gateway: Gateway, *, timeout: float) -> None:
         self._mount = Mount(prefix)
         self._backend = backend
         self._gateway = gateway
