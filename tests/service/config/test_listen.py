@@ -72,6 +72,7 @@ CLASHES = [
     ("127.0.0.1:1", "127.0.0.1:2", False),
     ("127.0.0.1:1", "127.0.0.2:1", False),
     ("127.0.0.1:1", "0.0.0.0:1", True),
+    ("0.0.0.0:1", "[::]:1", False),
     ("127.0.0.1:1", "[::]:1", False),  # sockets for IPv6 are for nothing else
     ("localhost:1", "[::1]:1", True),
     ("localhost:1", ":1", True),

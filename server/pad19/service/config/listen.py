@@ -60,7 +60,7 @@ class Listen(Struct, frozen=True, kw_only=True):
         return self.port == place.port and place.host in self.addresses
 
     def clashes(self, other: "Listen") -> bool:
-        """Whether only one of the two can be listened on."""
+        """Whether only one of the two can be listened on. Our sockets for ``::`` are for IPv6 alone."""
         if self.path or other.path:
             return self.path == other.path
         if self.port != other.port or not self.port:  # 0 is another port each time
