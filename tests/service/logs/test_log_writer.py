@@ -1,6 +1,5 @@
 import logging
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pad19.service.config.model import ConfigError
 from pad19.service.logs import writer as log_writer
 from pad19.service.logs.writer import FLUSH_INTERVAL, MAX_BUFFER, LogWriter, open_log
 from support.descriptors import Pipe
+from support.disk import small_files
 
 
 def reading(pipe: Pipe) -> trio.lowlevel.FdStream:
@@ -254,19 +254,29 @@ async def test_writing_goes_on_at_the_right_byte(tmp_path: Path, caplog: pytest.
     log = open_log(str(path))
     log.write("0123456789")
     log.write("abcdefghij")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        for size in (5, 15):
-            # The kernel writes so far and refuses the rest, like a disk that is full.
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    for size in (5, 15):
+        with small_files(size):  # the kernel writes so far and refuses the rest, like a disk that is full
             log._drain()
-            assert path.stat().st_size == size
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert path.stat().st_size == size
     assert log._behind
     await log.aclose()
     assert path.read_text() == "0123456789\nabcdefghij\n"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]  # one outage
+
+
+async def test_workers_in_one_file_do_not_mix_lines_after_it_was_full(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    one, other = (open_log(str(path)) for _ in range(2))
+    one.write("first")
+    one.write("second")
+    with small_files(len("first\nsec")):
+        for log in (one, other):
+            other.write("of the other")
+            log._drain()
+    await other.aclose()  # it is the first that finds room again
+    await one.aclose()
+    assert path.read_text() == "first\nsec\nof the other\nof the other\nsecond\n"
+    assert one._written == one._taken
 
 
 async def test_reopening_after_logrotate(tmp_path: Path) -> None:
@@ -341,12 +351,8 @@ async def test_a_torn_line_is_written_whole_into_the_new_file(tmp_path: Path) ->
     log = open_log(str(path))
     log.write("first")
     log.write("second")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9, limits[1]))
+    with small_files(len("first\nsec")):
         log._drain()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     path.rename(old)
     log.reopen()
     await log.aclose()

@@ -67,6 +67,7 @@ class LogWriter(trio.abc.AsyncResource):
         self._chunk = b""  # lines on their way
         self._offset = 0  # where in the chunk to go on
         self._failing = False
+        self._size = 0  # of the file, when it failed
         self._lost_path = False  # no file could be opened there
         self._torn = path is not None and _ends_torn(path)
 
@@ -132,6 +133,8 @@ class LogWriter(trio.abc.AsyncResource):
         fd = self._fd
         if fd is None:
             return
+        if self._failing:
+            self._look_at_end(fd)
         before = self._written
         try:
             limit = MAX_FILE_WRITE if stat.S_ISREG(os.fstat(fd).st_mode) else MAX_PIPE_WRITE
@@ -149,6 +152,7 @@ class LogWriter(trio.abc.AsyncResource):
                 reason = os.strerror(error.errno or 0)
                 LOGGER.warning("access log: %s cannot be written (%s), lines wait", self._name, reason)
             self._failing = True
+            self._size = os.fstat(fd).st_size
             return
         if self._written > before:
             self._failing = False
@@ -207,12 +211,27 @@ class LogWriter(trio.abc.AsyncResource):
         old, self._fd = self._fd, fd
         with suppress(OSError):  # what it failed to write is lost; the new file is what counts
             os.close(old)
-        # The old file has a part of this line, the new one gets it whole.
-        start = self._chunk.rfind(b"\n", 0, self._offset) + 1
-        if self._offset < len(self._chunk):
-            self._written -= self._offset - start
-            self._offset = start
+        self._begin_line_again()  # the old file has a part of it, the new one gets it whole
         self._torn = _ends_torn(self._path)
+
+    def _look_at_end(self, fd: int) -> None:
+        """After a failure: workers share the file, so another one may have written there, or failed there."""
+        if self._path is None:
+            return
+        is_within_line = self._line_start < self._offset < len(self._chunk)
+        if not is_within_line or os.fstat(fd).st_size != self._size:
+            self._begin_line_again()
+            self._torn = _ends_torn(self._path)
+
+    @property
+    def _line_start(self) -> int:
+        """Where in the chunk the line begins that is next, or out in part."""
+        return self._chunk.rfind(b"\n", 0, self._offset) + 1
+
+    def _begin_line_again(self) -> None:
+        if self._offset < len(self._chunk):
+            self._written -= self._offset - self._line_start
+            self._offset = self._line_start
 
     def _finish(self) -> None:
         self._report(self._lost + len(self._lines) + self._chunk.count(b"\n", self._offset))
