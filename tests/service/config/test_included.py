@@ -80,8 +80,22 @@ def test_mistakes_name_the_file_where_they_are(folder: Path) -> None:
         "create it, or name another",
         "sites/b.toml: capsule[2].certificate is missing beside key",
     ]
-    assert told(folder, text)[0].startswith("sites/content cannot be read")  # with what must be mended first
-    assert "pad19.toml: log" not in told(folder, text)[0]
+    unreadable, *others = told(folder, text)  # what must be mended first
+    assert unreadable.startswith("sites/content cannot be read")
+    assert others == found
+
+
+def test_what_cannot_be_included_hides_no_other_mistake_and_makes_none(folder: Path) -> None:
+    site(folder, "broken.toml", "[[capsule]]\nhosts = ['a.org']\na = ")
+    (folder / "content").rmdir()  # that of a capsule by default, which there is not
+    text = "include = 'broken.toml'\nlog = 1"
+    assert [problem[:28] for problem in told(folder, text)] == [
+        "broken.toml: line 3, column ",
+        "pad19.toml: log is 1, but mu",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        resolve(folder, hosts=["b.org"])
+    assert len(caught.value.problems) == 2
 
 
 NOT_INCLUDED = [

@@ -175,6 +175,7 @@ SINGLE = [  # text, the one problem
         "[[capsule]]\n[capsule.redirect]\nfrom = '/a'\nto = '/b'",
         "capsule[1].redirect is written with one bracket: write [[capsule.redirect]], with two brackets",
     ),
+    ("include = '**/*.toml'", 'include[1] is "**/*.toml", but must name folders of each depth by themselves'),
     ("include = 1", "include is 1, but must be a path with wildcards, or a list of them"),
     ("include = ''", 'include[1] is "", but must be a path'),
     ("include = ['*.x', '${NONE}']", 'include[2] is "${NONE}", but must name variables that are set'),

@@ -58,7 +58,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: It cannot be read, is no TOML, or says something that cannot be.
     """
-    return _build(_with_included(_File(path, path.absolute().parent, read_file(path))))
+    return _build(*_with_included(_File(path, path.absolute().parent, read_file(path))))
 
 
 def resolve(
@@ -116,10 +116,10 @@ def resolve(
     # A section that is no table stays as it is: the reader says so.
     if isinstance(given := main.table.setdefault("server", {}), dict):
         given |= server
-    files = _with_included(main)
-    if hosts:
+    files, unreadable = _with_included(main)
+    if hosts and not unreadable:
         _replace_hosts(files, hosts)
-    return _build(files)
+    return _build(files, unreadable)
 
 
 def _main_file(folder: Path, config: Path | None) -> _File:
@@ -147,28 +147,26 @@ def _replace_hosts(files: list[_File], hosts: Sequence[str]) -> None:
         owner.flags["capsule[1].hosts"] = "--host"
 
 
-def _with_included(main: _File) -> list[_File]:
-    """The file, and those that it includes, each once, in the order of their names."""
+def _with_included(main: _File) -> tuple[list[_File], list[str]]:
+    """The file, and those that it includes, each once, in the order of their names; what cannot be read."""
     files = [main]
+    unreadable: list[str] = []
     if "include" in main.table:
         # What is wrong with the key itself is told when the whole file is read.
         reader = Reader(main.folder, {})
         include = reader.arguments(Includes, {"include": main.table["include"]}).get("include", ())
         paths = dict.fromkeys(path for pattern in include for path in matches(pattern, main.folder))
         own = main.path and main.path.absolute()
-        problems: list[str] = []
         for path in paths:
             if path == own:  # "*.toml"
                 continue
             try:
                 files.append(_File(path, path.parent, read_file(path)))
             except ConfigError as error:
-                problems += error.problems
-        if problems:
-            raise ConfigError(tuple(problems))
-    if "capsule" not in main.table and not any(file.capsules for file in files):
+                unreadable += error.problems
+    if "capsule" not in main.table and not any(file.capsules for file in files) and not unreadable:
         main.table["capsule"] = [{}]
-    return files
+    return files, unreadable
 
 
 def matches(pattern: str, folder: Path) -> list[Path]:
@@ -180,8 +178,10 @@ def matches(pattern: str, folder: Path) -> list[Path]:
     return [folder / name for name in sorted(glob.glob(pattern, root_dir=folder))]  # noqa: PTH207 - for root_dir
 
 
-def _build(files: list[_File]) -> Config:
+def _build(files: list[_File], unreadable: list[str]) -> Config:
     """Read and check the tables; the first one is the main file's.
+
+    ``unreadable``: why there are not all of them, which is a mistake like any other.
 
     Raises:
         ConfigError: With all mistakes.
@@ -213,8 +213,8 @@ def _build(files: list[_File]) -> Config:
             number = int(match[1]) if (match := _CAPSULE.match(key)) else 0
             owner = next((file for file in reversed(included) if file.before < number), main)
             found.append((owner, _moved(key, -owner.before), text))
-    if found:
-        raise ConfigError(tuple(file.problem(key, text) for file, key, text in found))
+    if found or unreadable:
+        raise ConfigError((*unreadable, *(file.problem(key, text) for file, key, text in found)))
     return config
 
 

@@ -152,6 +152,8 @@ def _type_pattern(text: str, _folder: Path) -> str:
 
 def read_glob(text: str, _folder: Path) -> str:
     _check_path(text)
+    if "**" in text:  # which would mean no more than "*": folders of any depth cannot be watched cheaply
+        raise ValueError("must name folders of each depth by themselves, without **")
     return text
 
 
