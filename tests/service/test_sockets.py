@@ -170,6 +170,11 @@ REFUSALS = [  # errno, what is said
         errno.EADDRINUSE,
         "another program has it; stop that one, or choose another, for example with --listen localhost:1966",
     ),
+    (  # also of IPv4 and IPv6, with RestrictAddressFamilies=AF_UNIX in the unit of systemd
+        errno.EAFNOSUPPORT,
+        "this machine, or the sandbox around pad19, has no such kind of address; leave it out, or have a "
+        "socket unit of systemd listen there",
+    ),
     (errno.ENOBUFS, "No buffer space available; choose another, for example with --listen localhost:1966"),
 ]
 

@@ -16,6 +16,8 @@ BACKLOG = 1024  # connections that wait in the kernel, for example while descrip
 # The kernel keeps a connection to itself until the client has said something: one wake-up less. What
 # stays silent is handed over after about a second, and then meets the handshake deadline.
 DEFER_ACCEPT = 1  # seconds
+# It is the same error, and with RestrictAddressFamilies= in a unit the machine has them all.
+NO_FAMILY = "this machine, or the sandbox around pad19, has no such kind of address"
 _NO_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 _PORT_TRIES = 10  # for a port that is free in both families, where the kernel picks it
 
@@ -270,7 +272,7 @@ def _problem(key: str, listen: Listen, error: OSError) -> str:
         case errno.EADDRNOTAVAIL:
             return f"{start}: this machine does not have that address; choose one that `ip address` shows"
         case errno.EAFNOSUPPORT:
-            return f"{start}: this machine has no such kind of address; leave it out"
+            return f"{start}: {NO_FAMILY}; leave it out, or have a socket unit of systemd listen there"
         case errno.ENOENT | errno.ENOTDIR | errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{start}: {error.strerror}; the folder must exist and be writable for pad19"
         case _:

@@ -1,4 +1,6 @@
+import errno
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -383,6 +385,20 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(Unavailable, match="cannot be listened on: Cannot assign requested address; choose"):
         MetricsServer(Listen(host="192.0.2.1"), snapshot)
+
+
+def test_a_sandbox_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_address: str, _port: int, *, shared: bool) -> socket.socket:
+        del shared
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr(metrics, "_listening", refused)
+    with pytest.raises(Unavailable) as caught:
+        MetricsServer(Listen(host="localhost", port=9965), snapshot)
+    assert caught.value.problems == (
+        'metrics.listen: "localhost:9965" cannot be listened on: this machine, or the sandbox around pad19, '
+        "has no such kind of address; name a UNIX socket, such as unix:/run/pad19/metrics.sock",
+    )
 
 
 def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:

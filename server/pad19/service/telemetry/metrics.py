@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pad19.service.config.listen import Listen
 from pad19.service.config.model import ConfigError
 from pad19.service.descriptors import Spare
-from pad19.service.sockets import Unavailable, ports_shared
+from pad19.service.sockets import NO_FAMILY, Unavailable, ports_shared
 from pad19.service.unix_listener import UnixListener
 
 from .status import Snapshot
@@ -132,6 +132,7 @@ def _problem(listen: Listen, error: OSError) -> str:
     reason = {
         errno.EADDRINUSE: "another program has it; stop that one, or choose another",
         errno.EACCES: "this user may not; choose another",
+        errno.EAFNOSUPPORT: f"{NO_FAMILY}; name a UNIX socket, such as unix:/run/pad19/metrics.sock",
     }.get(error.errno or 0)
     if reason is None:
         # create_server() adds the address to what it says.
