@@ -372,11 +372,12 @@ async def test_a_rehearsal_loads_routes_and_asks_nobody(tmp_path: Path, said: li
     capsule = with_routes(tmp_path, cgi={"/cgi-bin/": tmp_path / "cgi-bin"})
     [handler], problems = rehearse(configured(tmp_path, capsule))
     assert problems == []
-    for path in ("/book/", "/book/deep/down", "/cgi-bin/touch", "/cgi-bin/none"):
+    for path in ("/book/", "/book/deep/down", "/cgi-bin/touch", "/cgi-bin/touch/info"):
         assert await ask(handler, path) == "20 "
     assert await ask(handler, "/book") == "31 /book/"
     assert await ask(handler, "/page.gmi") == "20 file"
-    assert await ask(handler, "/none.gmi") == "51 not found"
+    for path in ("/none.gmi", "/cgi-bin/none", "/cgi-bin/"):
+        assert await ask(handler, path) == "51 not found"
     assert said == ["loaded"]
     assert not (tmp_path / "state").exists()
     assert not (tmp_path / "ran").exists()

@@ -62,8 +62,8 @@ class Backends:
         Args:
             config: A checked one.
             is_development: Mistakes in routes are shown to visitors, and are no reason not to serve.
-            is_rehearsal: Routes are loaded, but neither they nor programs answer: there is an empty page
-                where they would.
+            is_rehearsal: Routes are loaded, but neither they nor programs nor other servers answer: there
+                is an empty page where they would.
             stands_in: For a worker that died. What does not work is no reason not to serve the rest, and is
                 answered with 42.
             warns: Of what is served, but hardly as it was meant. One of several workers is enough.
@@ -93,8 +93,6 @@ class Backends:
             ConfigError: Routes cannot be loaded.
         """
         handlers = {**dict(self._gateways(capsule)), **dict(self._proxies(capsule))}
-        if self._is_rehearsal:
-            handlers = dict.fromkeys(handlers, _empty)
         inner: Handler = Prefixes(handlers, files) if handlers else files
         front: Handler
 
@@ -156,11 +154,12 @@ class Backends:
             allowed = Limits(limits.programs, limits.timeout_s, limits.cpu_s, limits.memory)
             self._programs = Programs(allowed, limits.environment)
         for prefix, folder in capsule.cgi.items():
-            yield prefix, Attended(CGI(prefix, folder, gateway, self._programs), self.presence)
+            cgi = CGI(prefix, folder, gateway, self._programs)
+            yield prefix, cgi.rehearse if self._is_rehearsal else self._attended(cgi)
         for prefix, listen in capsule.scgi.items():
             backend = listen.path or (listen.host, listen.port)
             handler = SCGI(prefix, backend, gateway, timeout=limits.timeout_s)
-            yield prefix, Attended(handler, self.presence)
+            yield prefix, self._attended(handler)
 
     def _proxies(self, capsule: Capsule) -> Iterator[tuple[str, Handler]]:
         if not capsule.proxies:
@@ -194,7 +193,11 @@ class Backends:
                 trust_eof=proxy.trust_eof,
                 introduces=proxy.proxy_protocol,
             )
-            yield proxy.path, Attended(handler, self.presence)
+            yield proxy.path, self._attended(handler)
+
+    def _attended(self, handler: Handler) -> Handler:
+        """Cancelled when the client leaves; in a rehearsal, an empty page."""
+        return _empty if self._is_rehearsal else Attended(handler, self.presence)
 
     def _routes(self, files: StaticFiles, inner: Handler, capsule: Capsule) -> Handler:
         from pad19.content.by_path import server_of

@@ -8,6 +8,7 @@ from pad19.service.config.capsule import Capsule, Gone, Redirect, Rewrite
 from pad19.service.config.model import Config
 from pad19.service.handlers import rehearse
 from support.disk import descriptors
+from support.scripts import SH, write_script
 from support.users import unprivileged
 
 
@@ -198,6 +199,24 @@ async def test_rules_that_this_user_cannot_read() -> None:
         f"a/b.gmi:0: nobody gets it: {unread}",
         f'index.gmi:1: "a/b.gmi" leads to /a/b.gmi: {unread}',
     ]
+
+
+@pytest.mark.parametrize("prefix", ["/cgi-bin/", "/"])
+async def test_links_to_programs(prefix: str, tmp_path: Path) -> None:
+    write(tmp_path, {"content/index.gmi": f"=> {prefix}there?x\n=> {prefix}none\n=> {prefix}not\n=> sub/\n"})
+    programs = tmp_path / "programs"
+    write_script(programs / "there", f"{SH}touch ran")
+    write(programs, {"not": "executable"})
+    capsule = Capsule(content=tmp_path / "content", cgi={prefix: programs})
+    assert await report(tmp_path, capsule) == [
+        f'content/index.gmi:{line}: "{link}" leads to {path}: 51 not found'
+        for line, link, path in (
+            (2, f"{prefix}none", f"{prefix}none"),
+            (3, f"{prefix}not", f"{prefix}not"),
+            (4, "sub/", "/sub/"),
+        )
+    ]
+    assert not (programs / "ran").exists()
 
 
 async def test_notes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import trio
 
 from pad19.protocol.failure import BadRequest, NotFound, TemporaryFailure
 from pad19.protocol.request import Request
-from pad19.protocol.response import MAX_META, Redirect, Response
+from pad19.protocol.response import MAX_META, Redirect, Response, Success
 from pad19.protocol.uri import percent_encode
 
 from .environment import Gateway, Mount, join, variables
@@ -45,13 +45,7 @@ class CGI:
             TemporaryFailure: The disk failed.
         """
         segments = self._mount.below(request)
-        try:
-            script = await trio.to_thread.run_sync(self._scripts.find, segments)
-        except OSError as error:
-            LOGGER.error("%r: %s", error.filename, error.strerror)  # noqa: TRY400 - one line tells all
-            raise TemporaryFailure("the script cannot be read now") from error
-        if script is None:
-            raise NotFound
+        script = await self._find(segments)
         if script.is_index and script.depth == len(segments):
             return _add_slash(request)
         found = self._variables(request, script, segments)
@@ -60,6 +54,26 @@ class CGI:
         async with received(request.upload) as body:
             program = await self._programs.start(script.path, found, body)
         return await respond(program)
+
+    async def rehearse(self, request: Request) -> Response:
+        """An empty page where there is a script, which is not run.
+
+        Raises:
+            NotFound: There is none that may be run.
+            TemporaryFailure: The disk failed.
+        """
+        await self._find(self._mount.below(request))
+        return Success(b"", "text/plain")
+
+    async def _find(self, segments: tuple[str, ...]) -> Script:
+        try:
+            script = await trio.to_thread.run_sync(self._scripts.find, segments)
+        except OSError as error:
+            LOGGER.error("%r: %s", error.filename, error.strerror)  # noqa: TRY400 - one line tells all
+            raise TemporaryFailure("the script cannot be read now") from error
+        if script is None:
+            raise NotFound
+        return script
 
     def _variables(self, request: Request, script: Script, segments: tuple[str, ...]) -> dict[str, str]:
         script_name = join(self._mount.names + segments[: script.depth])
