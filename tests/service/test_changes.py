@@ -206,6 +206,25 @@ def test_it_can_be_waited_for(story: Story) -> None:
     assert news(story)
 
 
+COMING = ["sites/b/a.toml", "routes/blog/__init__.py"]
+
+
+@pytest.mark.parametrize("name", COMING)
+def test_so_can_a_file_in_a_folder_that_was_not_there(story: Story, name: str) -> None:
+    (story.folder / "routes").mkdir()
+    write(story.file, "include = 'sites/*/a.toml'\n[[capsule]]\nroutes = 'routes'")
+    story.serve()
+    assert tells(story)
+    file = story.folder / name
+    file.parent.mkdir()
+    assert tells(story)
+    assert not news(story)  # there is nothing in it so far
+    assert tells(story)  # who knows what was written before it was watched
+    file.touch()
+    assert tells(story)
+    assert news(story)
+
+
 def test_so_can_what_workers_cannot_use(story: Story) -> None:
     story.serve()
     assert tells(story)

@@ -100,6 +100,26 @@ def test_all_that_a_configuration_is_made_of(tmp_path: Path) -> None:
     assert folders == {os.fspath(tmp_path / name) for name in ("sites", "routes", "routes/blog", "other")}
 
 
+WATCHED = [  # include, and the folders in which more files may appear
+    ("sites/a.toml", ["sites"]),
+    ("*.toml", ["."]),
+    ("none/*.toml", ["none"]),
+    ("sites/*/a.toml", ["sites", "sites/b", "sites/file"]),
+    ("*/b/a.toml", [".", "sites/b"]),
+    ("sites/*/*.toml", ["sites", "sites/b", "sites/file"]),
+]
+
+
+@pytest.mark.parametrize(("pattern", "watched"), WATCHED)
+def test_where_included_files_may_appear(pattern: str, watched: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sites/b").mkdir(parents=True)
+    (tmp_path / "sites/file").touch()
+    for prefix in ("", f"{tmp_path}/"):
+        config = Config(include=(prefix + pattern,), source=tmp_path / "pad19.toml")
+        _, folders = sources.sources(config)
+        assert folders == {os.fspath(tmp_path / name) for name in watched}
+
+
 def test_a_folder_of_pages_is_made_of_nothing(tmp_path: Path) -> None:
     files, folders = sources.sources(Config(capsules=(Capsule(content=tmp_path),)))
     assert files == {os.fspath(tmp_path / "pad19.toml")}  # which would be another matter

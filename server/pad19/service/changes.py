@@ -51,7 +51,8 @@ class Changes:
         """All files as they are now; None if it is not worth reading them again."""
         if self._config is None or not self.matter:
             return None
-        paths, _ = sources(self._config)
+        paths, folders = sources(self._config)
+        self._watcher.look_at(self._known, folders)  # of which there may be more, though without files yet
         found = signatures(paths | self._known.keys())
         return None if found == self._known else found
 

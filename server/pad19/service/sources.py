@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .config.load import matches
+from .config.load import matches, searched
 from .config.model import Config
 from .config.toml_file import FILE_NAME
 
@@ -19,9 +19,8 @@ def sources(config: Config) -> tuple[set[str], set[str]]:
         base = config.source.parent
         found = {config.source, *config.included}
         for pattern in config.include:
-            matched = matches(pattern, base)
-            found.update(matched)
-            folders.update(os.fspath(path.parent) for path in (base / pattern, *matched))
+            found.update(matches(pattern, base))
+            folders.update(map(os.fspath, searched(pattern, base)))
         files.update(map(os.fspath, found))
     for capsule in config.capsules:
         if config.source is None:  # the folder itself is served, until somebody writes one

@@ -178,6 +178,15 @@ def matches(pattern: str, folder: Path) -> list[Path]:
     return [folder / name for name in sorted(glob.glob(pattern, root_dir=folder))]  # noqa: PTH207 - for root_dir
 
 
+def searched(pattern: str, folder: Path) -> list[Path]:
+    """The folders in which there may come to be files that a pattern means, or folders with such files."""
+    import glob
+
+    path = Path(pattern)
+    parts = [path, *(part for part in path.parents if glob.has_magic(part.name))]
+    return [found for part in parts for found in matches(str(part.parent), folder)]
+
+
 def _build(files: list[_File], unreadable: list[str]) -> Config:
     """Read and check the tables; the first one is the main file's.
 
