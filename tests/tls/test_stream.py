@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from OpenSSL import SSL
 from trio.testing import MockClock, check_two_way_stream, lockstep_stream_pair, memory_stream_pair
 
 from pad19.tls.context import client_context
@@ -243,6 +244,15 @@ async def test_a_failed_handshake_says_why(data: bytes, reason: str) -> None:
     message = await failing_handshake(data)
     assert re.search(reason, message)
     assert message.isprintable()
+
+
+async def test_a_client_that_gives_up_politely() -> None:
+    hello = SSL.Connection(client_context(), None)
+    hello.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        hello.do_handshake()
+    close_notify = b"\x15\x03\x03\x00\x02\x01\x00"
+    assert await failing_handshake(hello.bio_read(4096) + close_notify) == "closed during the handshake"
 
 
 async def test_a_cut_off_send_leaves_the_stream_broken(autojump_clock: MockClock) -> None:

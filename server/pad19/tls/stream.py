@@ -26,6 +26,7 @@ RECORD = 16384  # bytes of plaintext in one TLS record at most (RFC 8446, sectio
 BATCH = 8 * RECORD  # plaintext encrypted in one call: fewer calls, bounded memory
 _BATCH_OVERHEAD = 8 * 64  # header, tag and padding of the records of a batch, generously
 _SMALL = 4096  # what tickets and alerts need on top of a body
+_LEFT = "closed during the handshake"  # with a word or without
 _CUT = "an earlier send was cut off"
 ALERT_SECONDS = 1.0  # for a client that is told why the handshake failed
 
@@ -131,7 +132,7 @@ class TLSStream(trio.abc.Stream):
             await self._flush()
         while True:
             if not await self._fill():
-                raise HandshakeFailed("closed during the handshake")
+                raise HandshakeFailed(_LEFT)
             try:
                 if self._shake():
                     break
@@ -151,6 +152,8 @@ class TLSStream(trio.abc.Stream):
             self._tls.do_handshake()
         except SSL.WantReadError:
             return False
+        except SSL.ZeroReturnError:
+            raise HandshakeFailed(_LEFT) from None
         except SSL.Error as error:
             raise HandshakeFailed(reason(error)) from None
         return True
