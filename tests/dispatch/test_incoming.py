@@ -1,6 +1,7 @@
 """Bodies of uploads: cut short, too long, too slow."""
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -110,6 +111,23 @@ async def test_chunks_are_bounded() -> None:
     size = CHUNK * 3 + 1
     body, _ = incoming(Slow(b"x" * size), size)
     assert [len(chunk) async for chunk in body] == [CHUNK, CHUNK, CHUNK, 1]
+
+
+async def test_a_body_in_tiny_pieces_does_not_keep_us_from_others() -> None:
+    """As records of one byte: a client can send 700 of them in what one read takes."""
+    stream = Slow(*[b"x"] * CHUNK)
+    body, _ = incoming(stream, CHUNK)
+    left: list[int] = []
+
+    async def watch() -> None:
+        while stream.pieces:
+            left.append(len(stream.pieces))
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        assert len(await anext(body)) == CHUNK
+    assert max(before - after for before, after in pairwise(left)) <= 64
 
 
 # Time

@@ -10,6 +10,7 @@ from pad19.tls.stream import RECORD, TLSStream
 from .record import Record
 
 CHUNK = 64 * 1024  # bytes that are handed on together: each one may cost a trip to a thread
+AT_ONCE = 16  # pieces of it that are taken in a row; four, if the client fills its records
 # Who keeps up with this may take as long as it takes. A modem did; who is slower holds a place for nothing.
 MIN_RATE = 4096  # bytes in a second
 
@@ -67,6 +68,8 @@ class Incoming:
             wanted -= len(data)
             self._left -= len(data)
             parts.append(data)
+            if len(parts) % AT_ONCE == 0:  # records of one byte are slow to read, and must not keep us either
+                await trio.lowlevel.checkpoint()
         return b"".join(parts)
 
     async def _take(self, most: int) -> bytes:
