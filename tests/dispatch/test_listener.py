@@ -125,3 +125,41 @@ async def test_an_error_of_the_listening_socket_itself_is_not_hidden() -> None:
         async with trio.open_nursery() as running:
             with pytest.raises(OSError, match="non-socket"):
                 await Listener(sock, there.connections, there.admission, port=None, stall=5).run(running)
+
+
+class Losing(Failing):
+    """One whose clients have always left already, until nobody comes any more."""
+
+    losses = 1000
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if not self.losses:
+            return socket.socket.accept(self)
+        self.losses -= 1
+        return super().accept()
+
+
+# accept(2) hands on what has become of a connection meanwhile; not all systems have all of these.
+LOST = [
+    "ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET",
+    "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in LOST if hasattr(errno, name)])
+async def test_clients_that_are_lost_end_nothing_and_keep_nobody_waiting(name: str) -> None:
+    there = Server({"localhost": hello})
+    with Losing() as sock:
+        sock.error = getattr(errno, name)
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        listener = Listener(sock, there.connections, there.admission, port=None, stall=5)
+        async with trio.open_nursery() as running:
+            running.start_soon(listener.run, running)
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+            assert 0 < sock.losses < 1000
+            await trio.testing.wait_all_tasks_blocked()
+            assert sock.losses == 0
+            running.cancel_scope.cancel()

@@ -30,8 +30,9 @@ _EXHAUSTED = {  # and the mend
 }
 # The client's network or patience failed before it was taken: accept(2), "Error handling".
 _LOST = {
-    errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENOPROTOOPT,
-    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.ETIMEDOUT,
+    errno.ECONNABORTED, errno.ECONNRESET, errno.EINTR, errno.EPERM, errno.EPROTO, errno.ENETDOWN,
+    errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH,
+    errno.ETIMEDOUT, getattr(errno, "ENONET", errno.EPROTO),  # Linux alone has that
 }  # fmt: skip
 
 
@@ -79,10 +80,10 @@ class Listener:
                     raise
             else:
                 self._take(sock, address, nursery)
-                taken += 1
-                if taken == AT_ONCE:
-                    taken = 0
-                    await trio.lowlevel.checkpoint()
+            taken += 1  # those that are lost as well: there may be any number of them
+            if taken >= AT_ONCE:
+                taken = 0
+                await trio.lowlevel.checkpoint()
 
     @property
     def _is_listening(self) -> bool:
