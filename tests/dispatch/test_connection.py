@@ -305,6 +305,34 @@ async def test_who_does_not_read_to_the_end_has_had_the_header(
     assert (record.status, record.reason) == (20, reason)
 
 
+async def test_a_body_that_waits_for_nothing_keeps_nobody_waiting() -> None:
+    """A route's loop over what it has in memory, for a client that is as fast."""
+    made = seen = 0
+    longest = 0
+
+    class Ready(Chunks):
+        async def __anext__(self) -> bytes:
+            nonlocal made, longest
+            if made == 1000:  # with their records they fit into the kernel's buffer
+                raise StopAsyncIteration
+            made += 1
+            longest = max(longest, made - seen)
+            return b"x"
+
+    async def watch() -> None:
+        nonlocal seen
+        while made < 1000:
+            seen = made
+            await trio.lowlevel.checkpoint()
+
+    there = server(lambda _: Success(Ready()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        async with visiting(there) as (client, _):
+            assert (await read_all(client)).body == b"x" * 1000
+    assert longest <= 64
+
+
 # Deadlines, to the second
 
 

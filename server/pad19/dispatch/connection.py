@@ -38,6 +38,7 @@ LOGGER = logging.getLogger("pad19.dispatch")
 # With so many connections open only every eighth client gets some; they can be used more than once.
 BUSY = 4
 TICKETS_EVERY = 8
+AT_ONCE = 16  # chunks of a body that are sent in a row, if neither it nor the client has us wait
 LINE = MAX_URI + 2  # bytes; a whole request line, and no buffer for more
 
 
@@ -271,9 +272,13 @@ class Connections:
         is_stored = getattr(body, "is_stored", False)
         try:
             with nullcontext() if is_stored else self._presence.attend(client):
+                chunks = 0
                 async for chunk in body:
                     await stream.write(chunk)
                     record.bytes_sent += len(chunk)
+                    chunks += 1
+                    if chunks % AT_ONCE == 0:  # a loop without await must not keep us from others
+                        await trio.lowlevel.checkpoint()
         except trio.BrokenResourceError:
             raise
         except BrokenBody as error:
