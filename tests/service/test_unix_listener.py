@@ -95,6 +95,19 @@ def test_who_keeps_the_folder_locked_keeps_nobody_from_listening(
         os.close(locked)
 
 
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_folder_that_cannot_be_locked(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS, which wants a file that is open for writing, and on what containers get from outside."""
+
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    listener = UnixListener.bind(tmp_path / "a.sock", 0o600)
+    with connect(listener.path):
+        listener.close()
+
+
 def test_a_folder_that_may_not_be_looked_into() -> None:
     with unprivileged() as folder:
         folder.chmod(0o300)

@@ -88,11 +88,11 @@ def _turn(folder: Path) -> Iterator[None]:
 
 
 def _is_locked(lock: int) -> bool:
-    """Whether it is ours now."""
+    """Whether it is ours now, or nobody's ever: NFS and some others lock no folders."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
     return True
 
 
