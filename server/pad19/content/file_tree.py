@@ -15,13 +15,10 @@ previous versions of ``notes/tea.gmi`` are ``notes/.titan/tea.gmi/TIME``, which 
 are in the same file system.
 """
 
-import errno
-import fcntl
 import hashlib
 import os
 import stat
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,6 +33,7 @@ from .inodes import (
     check_unchanged,
     descend,
     digest_of,
+    lock,
     look,
     nameless,
     open_folder,
@@ -182,16 +180,8 @@ class FileTree:
             TimeoutError: Somebody does not let go of it.
         """
         fd = self._open_lock()
-        deadline = time.monotonic() + LOCK_TIMEOUT
         try:
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise TimeoutError(errno.ETIMEDOUT, "another process holds the lock") from None
-                    time.sleep(0.002)
+            lock(fd, LOCK_TIMEOUT)
             yield
         finally:
             os.close(fd)

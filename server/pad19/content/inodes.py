@@ -21,6 +21,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 ABANDONED = 60.0  # seconds without a change, and nobody has it locked: then whoever wrote it is dead
+LOCK_PAUSE = 0.002  # seconds between two looks at whether others are done
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)  # Linux
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 _NOT_NAMELESS = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}  # as file systems and old kernels say it
@@ -141,6 +142,25 @@ def _sweep(folder: int) -> None:
                 if time.time() - os.fstat(fd).st_mtime > ABANDONED:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(name, dir_fd=folder)
+
+
+def lock(fd: int, timeout: float) -> None:
+    """Wait for a lock on a file or folder, which everybody holds for moments. ``timeout``: seconds.
+
+    Raises:
+        TimeoutError: Somebody does not let go of it.
+        OSError: What is there cannot be locked.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds the lock") from None
+            time.sleep(LOCK_PAUSE)
+        else:
+            return
 
 
 def write_all(fd: int, data: bytes) -> None:

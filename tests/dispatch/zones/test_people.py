@@ -1,11 +1,14 @@
 """Letting people in by a file; how the command line does it is tested in tests/cli/test_identity.py."""
 
+import fcntl
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import pad19.people
+from pad19.dispatch.zones import people
 from pad19.dispatch.zones.lists import FingerprintFile
 from pad19.dispatch.zones.people import KnownOtherwise, let_in
 from pad19.testing import identity
@@ -73,6 +76,26 @@ def test_nobody_is_lost_when_many_come_at_once(tmp_path: Path) -> None:
     listed = FingerprintFile(tmp_path / "members.txt")
     assert all(listed.has(one) for one in people)
     assert [path.name for path in tmp_path.iterdir()] == ["members.txt"]
+
+
+def test_who_keeps_the_folder_locked_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can who may look into it; a route's thread would never come back."""
+    monkeypatch.setattr(people, "LOCK_TIMEOUT", 0.05)
+    path = tmp_path / "members.txt"
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(let_in, path, "Ada", ADA.fingerprint)
+            try:
+                assert coming.result(timeout=10)
+            finally:
+                fcntl.flock(folder, fcntl.LOCK_UN)
+    finally:
+        os.close(folder)
+    assert path.read_text().endswith(f"{ADA.fingerprint} Ada\n")
 
 
 def test_routes_have_it() -> None:

@@ -4,13 +4,13 @@ A file is replaced as a whole, so that a server never reads half of one, and und
 that nothing is lost when several do it at once: the owner at a terminal, and a route.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from pad19.content.inodes import lock
 from pad19.tls.whole_file import written_beside
 
 from .fingerprints import MAX_NAME, Entry, is_name, normalize, parse_line
@@ -19,6 +19,7 @@ _HEAD = (
     "# Who is let in: a fingerprint on each line, and a name behind it. `pad19 identity` looks after them."
 )
 MODE = 0o644  # of a new file: nothing in it is secret, and the server may be another user
+LOCK_TIMEOUT = 10.0  # seconds to wait for the lock; others hold it for milliseconds
 
 T = TypeVar("T")
 
@@ -101,11 +102,11 @@ def entry_of(line: str) -> Entry | None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep others from doing the same."""
+    """Keep others from doing the same. Anybody who may look into the folder can lock it, and for ever."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with suppress(OSError):  # NFS locks no folders; two at once are rare
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):  # so we go on then, and where NFS locks no folders: two at once are rare
+            lock(descriptor, LOCK_TIMEOUT)
         yield
     finally:
         os.close(descriptor)
