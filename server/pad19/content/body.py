@@ -49,6 +49,8 @@ class FileBody:
         except OSError as error:
             # One line tells the operator all; a trace of our calls would not add to it.
             raise BrokenBody(f"{error.strerror}, {left} bytes are missing") from error
+        except RuntimeError as error:  # trio's: the system has no thread left
+            raise BrokenBody(f"{error}, {left} bytes are missing") from error
         if not count:
             raise FileShrank(f"{left} bytes are missing")
         self._offset += count

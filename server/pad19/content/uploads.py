@@ -170,11 +170,17 @@ class Uploads:
                 await self._in_thread(place, draft.write, chunk)
             await self._in_thread(place, draft.publish)
         finally:
-            with trio.CancelScope(shield=True):  # removing what is large takes time
-                await trio.to_thread.run_sync(draft.close, limiter=self._threads)
+            await self._close(draft)
         if expected is not None:  # they may be still at it
             with suppress(TemporaryFailure):  # it is done, whatever becomes of this
                 await self._edits.use(tickets, expected, draft.digest)
+
+    async def _close(self, draft: Draft) -> None:
+        with trio.CancelScope(shield=True):
+            try:  # removing what is large takes time
+                await trio.to_thread.run_sync(draft.close, limiter=self._threads)
+            except RuntimeError:  # the system has no thread left, but the room must not be held for ever
+                draft.close()
 
     async def _remove(self, request: Request, place: Place, upload: Upload) -> Response:
         if not self._delete:

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 import trio
 
 from pad19.protocol.client import Client
-from pad19.protocol.failure import CertificateNotValid, Failure, SlowDown, TemporaryFailure
+from pad19.protocol.failure import CertificateNotValid, Failure, ServerUnavailable, SlowDown, TemporaryFailure
 from pad19.protocol.request import MAX_URI, Request, RequestReader
 from pad19.protocol.response import BrokenBody, Reply, Response, Stream, header
 from pad19.protocol.titan import receive, without_token
-from pad19.routes.mistakes import parted
+from pad19.routes.mistakes import NO_THREAD, is_want_of_threads, parted
 from pad19.tls.context import Contexts
 from pad19.tls.errors import CutOff, HandshakeFailed, Truncated
 from pad19.tls.stream import TLSStream
@@ -256,6 +256,9 @@ class Connections:
         except BaseException as error:
             if isinstance(error, (Failure, ClientLeft)) or parted(error)[0] is not None:
                 raise
+            if is_want_of_threads(error):
+                LOGGER.error("%r: %s", request.uri, NO_THREAD)  # noqa: TRY400 - nobody's bug
+                raise ServerUnavailable("the system is busy, try again") from error
             LOGGER.exception("%r: the handler failed", request.uri)
             raise TemporaryFailure("internal error") from error
 

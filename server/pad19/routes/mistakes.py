@@ -9,6 +9,13 @@ import signal
 
 import trio
 
+NO_THREAD = "no thread can be started: raise TasksMax= or ulimit -u, or end what has so many"
+
+
+def is_want_of_threads(error: BaseException) -> bool:
+    """Whether the system has no thread left, which is nobody's mistake. Python has no class for that."""
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
+
 
 def parted(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
     """What has to go on its way, and what is a mistake: one of them, or parts of a group.

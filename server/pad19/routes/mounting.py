@@ -24,7 +24,7 @@ from .call import Call
 from .frames import summary_of
 from .interface import Capsule, Lifespan
 from .lifespan import ignore, living
-from .mistakes import parted, unwrapped
+from .mistakes import is_want_of_threads, parted, unwrapped
 from .paths import by_path
 from .results import Results, ServeFile, page_type
 from .table import TITAN, TITAN_EDIT, Routes, declared
@@ -205,6 +205,8 @@ class Mounted:
         if mistake is None:
             raise error
         inner = unwrapped(mistake)
+        if stop is None and is_want_of_threads(inner):
+            raise inner  # whoever has called us knows what to say
         if isinstance(inner, Failure):
             flaw = _flaw(inner)
             if flaw is None:

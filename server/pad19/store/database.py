@@ -94,10 +94,11 @@ class Database:
         return await self._run(self._writer, "IMMEDIATE", work)
 
     async def aclose(self) -> None:
-        """Close the file, even when cancelled; it is left to the end of the process if the disk hangs."""
+        """Close the file, even when cancelled; it is left to the end of the process if nobody can do it."""
         with trio.CancelScope(deadline=trio.current_time() + CLOSE_TIMEOUT, shield=True):
             for connection in (self._reader, self._writer):
-                await self._in_turn(connection, connection.close)
+                with suppress(RuntimeError):  # the system has no thread left
+                    await self._in_turn(connection, connection.close)
 
     async def _run(self, connection: "_Connection", mode: Mode, work: Work[T]) -> T:
         try:

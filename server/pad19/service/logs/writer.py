@@ -24,6 +24,7 @@ from pathlib import Path
 
 import trio
 
+from pad19.routes.mistakes import NO_THREAD, is_want_of_threads
 from pad19.service.config.model import ConfigError
 from pad19.service.config.read import shown
 from pad19.service.passing import NO_READER
@@ -60,6 +61,7 @@ class LogWriter(trio.abc.AsyncResource):
         # The loop's counters, then the thread's.
         self._taken = 0  # bytes
         self._lost = 0  # lines
+        self._is_starved = False  # there was no thread the last time
         self._written = 0  # bytes
         self._reported = 0  # lines
         self._last_report = -math.inf
@@ -120,7 +122,16 @@ class LogWriter(trio.abc.AsyncResource):
         return self._taken > self._written
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
-        await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+        try:
+            await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+        except RuntimeError as error:
+            if not is_want_of_threads(error):
+                raise
+            if not self._is_starved:
+                LOGGER.error("access log: %s; until then, lines wait", NO_THREAD)  # noqa: TRY400 - nobody's bug
+            self._is_starved = True
+        else:
+            self._is_starved = False
 
     # What follows runs in the thread. Messages are written there too: standard error may be stuck as well.
 
