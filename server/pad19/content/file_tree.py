@@ -20,7 +20,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -218,14 +218,15 @@ class FileTree:
             raise PermanentFailure(f"there is no room for it: {quota.size} bytes may be here in all")
 
     def make_room(self, quota: Quota) -> None:
-        """Let the oldest previous versions go until all is within a quota."""
+        """Let the oldest previous versions go until all is within a quota, as far as they can be removed."""
         live, versions = weigh(self._root, quota.folders)
         total = live + sum(size for _, size, _ in versions)
         for _, size, path in sorted(versions):
             if total <= quota.size:
                 break
-            path.unlink(missing_ok=True)
-            total -= size
+            with suppress(OSError):  # it may be somebody else's
+                path.unlink(missing_ok=True)
+                total -= size
 
     def _reserve(self, held: ExitStack, quota: Quota, size: int, growth: int) -> None:
         # Not only when they are complete: many at once would fill the disk together.
@@ -299,7 +300,8 @@ class Draft:
                     self._tree.keep_version(folder, name)
                 self._rename(folder)
                 for quota in self._quotas:
-                    self._tree.make_room(quota)
+                    with suppress(OSError):  # it is there; the next upload makes room
+                        self._tree.make_room(quota)
             os.fsync(folder)  # what was renamed is there at once, but would not be after a power cut
 
     def _rename(self, folder: int) -> None:
@@ -315,5 +317,6 @@ class Draft:
             raise
 
     def close(self) -> None:
-        """Let go of it; unless it was published, nothing is left."""
-        self._held.close()
+        """Let go of it; unless it was published, nothing is left, or it is swept away later."""
+        with suppress(OSError):  # some disks fail only here; what was published is on the disk by now
+            self._held.close()
