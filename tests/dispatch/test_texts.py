@@ -351,3 +351,11 @@ async def test_certificates_that_are_not_valid(ours: Mapping[Status, str], line:
     answer = await ask_in_memory(server, [f"{scheme}://localhost/a\r\n".encode()], certificate=OLD)
     assert answer.received.decode() == f"62 {line}\r\n"
     assert answer.clean
+
+
+async def test_a_token_is_not_repeated_to_who_comes_with_an_old_certificate() -> None:
+    wording = Wording({Status.CERTIFICATE_NOT_VALID: "not for {path}"}, saying(NotFound))
+    there = Server({"localhost": wording}, uploads=True)
+    line = b"titan://localhost/a;size=0;token=secret\r\n"
+    answer = await ask_in_memory(there, [line], certificate=OLD)
+    assert answer.received == b"62 not for /a;size=0;token=...\r\n"

@@ -15,6 +15,7 @@ from pad19.protocol.failure import Failure
 from pad19.protocol.request import Request
 from pad19.protocol.response import MAX_META, Reply, Response
 from pad19.protocol.status import Status
+from pad19.protocol.titan import without_token
 
 from .router import Handler
 
@@ -201,7 +202,8 @@ def _is_for_all(failure: Failure, client: Client) -> bool:
 
 def _fill(text: str, request: Request, reason: str) -> str:
     # Percent-encoded: whoever makes the link cannot put words of their own into the capsule's mouth.
-    path = request.raw_path
+    # And without the password of an upload, whose parameters are a part of it still.
+    path = without_token(request.raw_path)
     if len(path) > MAX_PATH:
         path = f"{path[:MAX_PATH]}…"
     values = {"path": path, "fingerprint": request.client.fingerprint or "-", "reason": reason[:MAX_REASON]}
