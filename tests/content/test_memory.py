@@ -8,29 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from content.pages import get
 from pad19.content.files import Signature, signature_of
 from pad19.content.memory import COARSE_NS, TICK_NS, Kept, Memory, is_settled
 from pad19.content.static import StaticFiles
-from pad19.protocol.client import Client
 from pad19.protocol.failure import Failure
-from pad19.protocol.request import parse_request
-from pad19.protocol.response import Response, Success
+from pad19.protocol.response import Success
 from support.disk import TomorrowsClock, next_tick
 from support.users import unprivileged
 
 SECOND = 1_000_000_000
 
 # What a change leads to, from the first request to the one behind it
-
-
-@pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers are kept at once, so that a change is noticed by its witnesses or not at all."""
-    monkeypatch.setattr("pad19.content.sidecars.time", TomorrowsClock)
-
-
-async def get(files: StaticFiles, path: str) -> Response:
-    return await files(parse_request(f"gemini://localhost{path}".encode(), Client()))
 
 
 async def shown(files: StaticFiles, path: str) -> bytes | str:

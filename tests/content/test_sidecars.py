@@ -33,11 +33,6 @@ def make(root: Path, files: dict[str, str]) -> None:
         (root / folder / ".meta").write_text(text)
 
 
-@pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "time", TomorrowsClock)
-
-
 TREE = {
     "": "*.txt: text/root\n*.root: text/root\nonly-root: text/root\na/b/whole: text/root\n"
     "a/: text/root\ngone/**: 52 Gone\n",
