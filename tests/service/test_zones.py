@@ -1,7 +1,6 @@
 """Zones in the configuration, and what becomes of them."""
 
 import pickle
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import trustme
 
 from pad19.content.static import StaticFiles
 from pad19.dispatch.zones.guard import Guard
-from pad19.protocol.client import Client, Identity
+from pad19.protocol.client import Identity
 from pad19.protocol.failure import (
     CertificateNotAuthorised,
     CertificateRequired,
@@ -17,7 +16,6 @@ from pad19.protocol.failure import (
     PermanentFailure,
     TemporaryFailure,
 )
-from pad19.protocol.request import Request, parse_request
 from pad19.protocol.response import Success
 from pad19.service.config.capsule import Capsule, Zone
 from pad19.service.config.load import load
@@ -25,15 +23,8 @@ from pad19.service.config.model import Config, ConfigError
 from pad19.service.config.values import Who
 from pad19.service.handlers import handler_for, rehearse, zones_of
 from pad19.tls.identity import identify_pem
+from support.zones import ADA, BOB, EVE, ask
 
-BEGIN, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2120, 1, 1, tzinfo=UTC)
-
-
-def person(letter: str) -> Identity:
-    return Identity(f"sha256:{letter * 64}", f"sha256:{letter * 63}0", (), (), 1, BEGIN, END)
-
-
-ADA, BOB, EVE = map(person, "abe")
 A, B, E = (one.fingerprint for one in (ADA, BOB, EVE))
 FAMILY = trustme.CA()
 DAN = identify_pem(FAMILY.issue_cert("dan@example.org").cert_chain_pems[0].bytes())
@@ -53,10 +44,6 @@ def configure(folder: Path, text: str, above: str = "") -> Config:
     path = folder / "pad19.toml"
     path.write_text(f"[[capsule]]\n{above}\n[[capsule.zone]]\npath = '/members/'\n{text}\n")
     return load(path)
-
-
-def ask(path: str, who: Identity | None = None, scheme: str = "gemini") -> Request:
-    return parse_request(f"{scheme}://localhost{path}".encode(), Client(certificate=who))
 
 
 # Reading

@@ -1,73 +1,31 @@
-import random
+"""Zones: who may, and which zones cover a path."""
+
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 import trio
-import trustme
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pad19.content.static import StaticFiles
-from pad19.dispatch.router import Handler
-from pad19.dispatch.zones import reread
 from pad19.dispatch.zones.guard import Guard, Zones
-from pad19.dispatch.zones.lists import AuthorityFile, FingerprintFile, Fingerprints
-from pad19.dispatch.zones.paths import parse_path
-from pad19.dispatch.zones.programs import Programs
+from pad19.dispatch.zones.lists import FingerprintFile, Fingerprints
 from pad19.dispatch.zones.tokens import Tokens
-from pad19.dispatch.zones.zone import CertificateList, Grant, Zone
+from pad19.dispatch.zones.zone import Grant, Zone
 from pad19.protocol.client import Client, Identity
 from pad19.protocol.failure import (
     CertificateNotAuthorised,
     CertificateRequired,
     Failure,
-    NotFound,
     PermanentFailure,
     TemporaryFailure,
 )
-from pad19.protocol.request import MAX_URI, Request, parse_request
+from pad19.protocol.request import MAX_URI, Request
 from pad19.protocol.response import Response, Success
-from pad19.routes.cgi.scripts import INDEX, SUFFIXES, Scripts
-from pad19.tls.identity import identify, identify_pem
-from support.disk import TomorrowsClock
-from support.scripts import write_script
+from pad19.tls.identity import identify
 from support.server import Server, ask_in_memory, listening, read_all, stdlib_context
 from support.tls import Pair, expired, self_signed
-
-BEGIN, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2120, 1, 1, tzinfo=UTC)
-EVERYBODY, ANY, NOBODY = Grant(everybody=True), Grant(any_certificate=True), Grant()
-
-
-def person(letter: str) -> Identity:
-    return Identity(f"sha256:{letter * 64}", f"sha256:{letter * 63}0", (), (), 1, BEGIN, END)
-
-
-ADA, BOB, EVE = map(person, "abe")
-
-
-class Unknown:
-    """A list that cannot be read."""
-
-    def has(self, identity: Identity) -> None:
-        return None
-
-
-def only(*people: Identity) -> Grant:
-    return Grant(lists=tuple(Fingerprints([one.fingerprint]) for one in people))
-
-
-def ask(path: str, who: Identity | None = None, scheme: str = "gemini") -> Request:
-    return parse_request(f"{scheme}://localhost{path}".encode(), Client(certificate=who))
-
-
-def zone(path: str, read: Grant = ANY, write: Grant = NOBODY, deny: tuple[CertificateList, ...] = ()) -> Zone:
-    return Zone(parse_path(path), read, write, deny)
-
+from support.zones import ADA, ANY, BOB, END, EVE, EVERYBODY, NOBODY, Unknown, ask, only, write, zone
 
 # Who may
 
@@ -180,263 +138,6 @@ def test_which_zone_covers_a_path(zones: list[Zone], path: str, expected: list[Z
     assert sorted(zone.path for zone in found) == sorted(zone.path for zone in expected)
 
 
-BIN = Programs([("cgi-bin",)], INDEX, SUFFIXES)
-PROGRAMS_COVERED = [  # the path of a zone, paths that it covers, others
-    (
-        "/cgi-bin/admin.py",
-        ["/admin.py", "/admin", "/admin/", "/admin/x/y", "/admin//x", "/ADMIN", "/admin/..%2F..%2F..%2Fx"],
-        ["/", "", "/administrator", "/admin.pyc", "/admi", "/x/admin", "/other.py"],
-    ),
-    (
-        "/cgi-bin/admin",
-        ["/admin", "/admin.py", "/admin.sh/x", "/admin.py/", "/Admin.PY", "/admin.py/..%2F..%2F..%2Fx"],
-        ["/", "/admin.gmi", "/admin.p", "/x.py"],
-    ),
-    ("/cgi-bin/admin/secret", ["/admin.py/secret", "/admin/secret/x"], ["/admin.py", "/admin.py/x"]),
-    ("/cgi-bin/admin.py/secret", ["/admin/secret"], ["/admin", "/admin/x"]),
-    (
-        "/cgi-bin/tool/index.cgi",
-        ["/tool", "/tool/", "/tool/zzz", "/tool/zzz/y", "/tool/index", "/tool/index.cgi", "/tool//y"],
-        ["/", "/x", "/tools/x"],
-    ),
-    ("/cgi-bin/tool/index", ["/tool/", "/tool/zzz", "/tool/index.cgi", "/tool/index.py/x"], ["/x"]),
-    ("/cgi-bin/tool/secret", ["/tool/index.cgi/secret", "/tool/index/secret"], ["/tool/", "/tool/index.cgi"]),
-    ("/cgi-bin/index.cgi", ["", "/", "/index"], ["/zzz", "/tool/"]),
-    ("/cgi-bin/a/b/c.sh", ["/a/b/c", "/a/b/c/d"], ["/a/b", "/a/c"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("path", "covered", "others"), PROGRAMS_COVERED)
-def test_programs_are_covered_by_all_their_names(path: str, covered: list[str], others: list[str]) -> None:
-    only, whole = zone(path), zone("/cgi-bin/")
-    zones = Zones([only, whole], programs=BIN)
-    for each in covered:
-        assert only in zones.covering(ask(f"/cgi-bin{each}")), each
-    for each in others:
-        assert zones.covering(ask(f"/cgi-bin{each}")) == [whole], each
-    assert zones.covering(ask("/cgi-binary/admin")) == []
-
-
-def test_programs_at_the_root() -> None:
-    zones = Zones([zone("/admin.py"), zone("/index.cgi")], programs=Programs([()], INDEX, SUFFIXES))
-    assert [each.path for each in zones.covering(ask("/admin/x"))] == [("admin.py",)]
-    assert [each.path for each in zones.covering(ask("/"))] == [("index.cgi",)]
-
-
-def test_a_long_path_to_a_program_costs_little() -> None:
-    path = "/cgi-bin" + "/a" * 480
-    readings = [*BIN.readings(ask(path).segments, 3)]
-    assert len(readings) < 60
-    assert all(len(reading) < 8 for reading in readings)
-
-
-PATHS = [  # as written, the segments or what is wrong
-    ("/", ()),
-    ("/members", ("members",)),
-    ("/members/", ("members",)),
-    ("/a/b/", ("a", "b")),
-    ("/café", ("café",)),
-    ("/caf%C3%A9/two words", ("café", "two words")),
-    ("/100%25", ("100%",)),
-    ("", "must begin with a slash"),
-    ("members/", "must begin with a slash"),
-    ("//", "must have no empty segment"),
-    ("//members", "must have no empty segment"),
-    ("/members//", "must have no empty segment"),
-    ("/a//b", "must have no empty segment"),
-    ("/a/../b", r"must have no segment \. or \.\."),
-    ("/%2e", r"must have no segment \. or \.\."),
-    ("/a%2Fb", "must have no encoded slash"),
-    ("/a%00", "must have no encoded slash and no NUL"),
-    ("/a%", "must be a path, but it has a percent sign"),
-    ("/%ff", "must be a path, but it has percent-encoded octets"),
-    ("/a?b", "must be a path alone"),
-    ("/a#b", "must be a path alone"),
-    ("/a\n", "must have no control characters"),
-]
-
-
-@pytest.mark.parametrize(("text", "expected"), PATHS)
-def test_paths_of_zones(text: str, expected: tuple[str, ...] | str) -> None:
-    if not isinstance(expected, str):
-        assert parse_path(text) == expected
-        return
-    with pytest.raises(ValueError, match=f"^{expected}"):
-        parse_path(text)
-
-
-# No way around
-
-TREE = [
-    "index.gmi", "a.gmi", "members/index.gmi", "members/a.gmi", "members/open/index.gmi",
-    "members/open/a.gmi", "members/x/y/a.gmi", "café/a.gmi", "Straße/é.gmi", "notes/index.gmi",
-    "notes/diary.gmi", "two words/a.gmi", "members.gmi", "index.gmi.gmi",
-]  # fmt: skip
-GUARDED = [
-    "/members/",
-    "/members/open/",
-    "/café/",
-    "/Straße",
-    "/notes/index.gmi",
-    "/notes/diary.gmi",
-    "/two words",
-]
-
-
-class Disk:
-    """A program that opens whatever a path can be taken for: it decodes, resolves and ignores case."""
-
-    def __init__(self) -> None:
-        self._files = {self._fold(name): name for name in TREE}
-
-    @staticmethod
-    def _fold(name: str) -> str:
-        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-
-    async def __call__(self, request: Request) -> Response:
-        kept: list[str] = []
-        for name in request.path.split("/"):
-            if name == "..":
-                kept = kept[:-1]
-            elif name not in {"", "."}:
-                kept.append(name)
-        for name in ("/".join(kept), "/".join([*kept, "index.gmi"])):
-            if found := self._files.get(self._fold(name)):
-                return Success(found.encode())
-        raise NotFound
-
-
-def guards(name: str) -> str | None:
-    """The zone of a file, told by its own name."""
-    return max(
-        (path for path in GUARDED if f"/{name}/".startswith(f"{path.rstrip('/')}/")), key=len, default=None
-    )
-
-
-def spell(name: str, dice: random.Random) -> str:
-    """A path that may lead to a file."""
-    if name.endswith("/index.gmi") and dice.random() < 0.5:
-        name = name.removesuffix("index.gmi")
-    parts = []
-    for segment in name.split("/"):
-        if dice.random() < 0.2:
-            segment = dice.choice([str.upper, str.title, str.casefold, str.swapcase])(segment)
-        if dice.random() < 0.2:
-            segment = unicodedata.normalize(dice.choice(["NFC", "NFD"]), segment)
-        text = "".join(
-            "".join(f"%{byte:{dice.choice('xX')}}" if byte > 15 else f"%0{byte:x}" for byte in char.encode())
-            if dice.random() < 0.2
-            else quote(char)
-            for char in segment
-        )
-        before = dice.choices(["", "./", "%2e/", "/", "x/../", "members/%2E%2e/"], [10, 1, 1, 1, 1, 1])[0]
-        parts.append(before + text)
-    path = "/"
-    for part in parts:
-        path += part + dice.choices(["/", "%2F", "%2f", "//"], [10, 1, 1, 1])[0]
-    return path if name.endswith("/") else path[: path.rindex(parts[-1]) + len(parts[-1])]
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("zones")
-    for name in TREE:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
-    return root
-
-
-def test_no_spelling_steps_around_a_zone(tree: Path) -> None:
-    zones = Zones(map(zone, GUARDED), index=("index.gmi",))
-    handlers: list[Handler] = [StaticFiles(tree), Disk()]
-    served = dict.fromkeys(handlers, 0)  # so many spellings did lead somewhere
-
-    @settings(max_examples=1500, deadline=None)
-    @given(st.sampled_from(TREE), st.randoms(use_true_random=False))
-    def check(name: str, dice: random.Random) -> None:
-        path = spell(name, dice)
-        try:
-            request = ask(path)
-        except Failure:
-            return
-        covering = {zone.path for zone in zones.covering(request)}
-        for handler in handlers:
-            try:
-                response = trio.run(handler, request)
-            except NotFound:
-                continue
-            if not isinstance(response, Success):
-                continue
-            assert isinstance(response.body, bytes)
-            file = response.body.decode()
-            served[handler] += 1
-            if guard := guards(file):
-                assert parse_path(guard) in covering, (path, file)
-
-    check()
-    assert all(count > 50 for count in served.values()), served
-
-
-PROGRAMS = [
-    "admin.py", "plain", "index.py", "tool/index.cgi", "tool/other.sh", "tool/deep/x.pl", "wiki/index.sh",
-    "wiki/a.b.py",
-]  # fmt: skip
-
-
-def names_of(program: str) -> Iterator[str]:
-    """The paths by which an owner may call it."""
-    yield f"/cgi-bin/{program}"
-    folder, _, name = f"/cgi-bin/{program}".rpartition("/")
-    for suffix in SUFFIXES:
-        if name.endswith(suffix):
-            yield f"{folder}/{name.removesuffix(suffix)}"
-
-
-def spell_call(program: str, dice: random.Random) -> str:
-    """A path that may lead to a program."""
-    *folders, name = program.split("/")
-    if name in INDEX and dice.random() < 0.6:
-        parts = [*folders, *dice.choice([[""], [], ["none"], ["none", "x"]])]
-    else:
-        stems = [name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)]
-        parts = [*folders, dice.choice([name, *stems])]
-    parts += dice.choice([[], [], [""], ["x"], ["x", "y"], ["", "x"], ["..%2F..%2F..%2Fx"], ["..%2fx", ""]])
-    return "/".join(["", "cgi-bin", *parts])
-
-
-def test_no_name_of_a_program_steps_around_a_zone(tmp_path: Path) -> None:
-    for program in PROGRAMS:
-        (tmp_path / program).parent.mkdir(exist_ok=True, parents=True)
-        write_script(tmp_path / program, "")
-    scripts = Scripts(tmp_path)
-    guards = {name: program for program in PROGRAMS for name in names_of(program)}
-    served = dict.fromkeys(PROGRAMS, 0)
-
-    @settings(max_examples=1500, deadline=None)
-    @given(st.sampled_from(PROGRAMS), st.sampled_from([*guards]), st.randoms(use_true_random=False))
-    def check(program: str, guard: str, dice: random.Random) -> None:
-        request = ask(spell_call(program, dice))
-        script = scripts.find(request.segments[1:])
-        if script is None:
-            return
-        found = str(Path(script.path).relative_to(tmp_path))
-        served[found] += 1
-        if guards[guard] == found:
-            zones = Zones([zone(guard), zone("/cgi-bin/")], programs=BIN)
-            assert parse_path(guard) in {each.path for each in zones.covering(request)}, request.raw_path
-
-    check()
-    assert all(served.values()), served
-
-
-def test_what_nobody_spells_strangely_has_one_zone() -> None:
-    zones = Zones(map(zone, GUARDED), index=("index.gmi",))
-    for name in TREE:
-        guard = guards(name)
-        covering = [zone.path for zone in zones.covering(ask(f"/{quote(name)}"))]
-        assert covering == ([parse_path(guard)] if guard else []), name
-
-
 # The handler
 
 
@@ -484,79 +185,6 @@ def test_deep_paths() -> None:
     path = "/" + "a/" * ((MAX_URI - len("gemini://localhost/")) // 2)
     assert len(zones.covering(ask(path))) == 1
     assert zones.covering(ask(f"/{'a/../' * 200}")) == []
-
-
-# Files of fingerprints
-
-
-def write(file: Path, *people: Identity, more: bytes = b"") -> Path:
-    file.write_bytes("".join(f"{one.fingerprint} somebody\n" for one in people).encode() + more)
-    return file
-
-
-@pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are kept from the first look on, as old ones are."""
-    monkeypatch.setattr(reread, "time", TomorrowsClock)
-
-
-def test_a_file_counts_as_it_is_now(tmp_path: Path, settled: None) -> None:
-    file = write(tmp_path / "members.txt", ADA, BOB)
-    listed = FingerprintFile(file)
-    assert [listed.has(one) for one in (ADA, BOB, EVE)] == [True, True, False]
-    write(file, ADA)
-    assert [listed.has(one) for one in (ADA, BOB, EVE)] == [True, False, False]
-    write(file)
-    assert listed.has(ADA) is False
-    file.unlink()
-    assert listed.has(ADA) is None
-    write(file, EVE)
-    assert [listed.has(one) for one in (ADA, EVE)] == [False, True]
-
-
-def test_one_person_may_have_several(tmp_path: Path) -> None:
-    new = f"{BOB.key_fingerprint} Ada # her new one, by its key\n".encode()
-    listed = FingerprintFile(write(tmp_path / "members.txt", ADA, more=new))
-    assert listed.has(ADA)
-    assert listed.has(BOB)
-
-
-def test_a_broken_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = write(tmp_path / "members.txt", ADA, more=b"# x\nsha256:12 Bob\n\xff\n")
-    allowed, denied = FingerprintFile(file), FingerprintFile(file, is_complete=True)
-    for _ in range(3):
-        assert [allowed.has(one) for one in (ADA, BOB)] == [True, False]
-        assert [denied.has(one) for one in (ADA, BOB)] == [True, None]  # it may have been meant for Bob
-    what = "may mean anybody, so until it is mended all visitors with a certificate are answered with 40"
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{file}: line {number} {meaning}: it {said}"
-        for meaning in ("counts for nobody", what)
-        for number, said in ((3, "must be a fingerprint, sha256: and 64 hex digits"), (4, "is not UTF-8"))
-    ]
-    write(file, ADA)
-    assert denied.has(BOB) is False
-
-
-# Authorities
-
-
-def test_who_was_issued_by_an_authority(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    family = trustme.CA()
-    family.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    issued = family.issue_cert("ada@example.org")
-    now = [datetime.now(UTC)]
-    listed = AuthorityFile(tmp_path / "ca.pem", lambda: now[0])
-    ada = identify_pem(issued.cert_chain_pems[0].bytes())
-    assert listed.has(ada) is True
-    assert listed.has(identify(self_signed("Ada").certificate)) is False
-    now[0] = END.replace(year=9000)
-    for _ in range(3):
-        assert listed.has(ada) is False
-    [record] = caplog.records
-    assert "lets nobody in by" in record.getMessage()
-    assert "expired on" in record.getMessage()
-    (tmp_path / "ca.pem").unlink()
-    assert listed.has(ada) is None
 
 
 # The whole server
