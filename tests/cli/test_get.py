@@ -1,21 +1,14 @@
-import codecs
-import os
-import pty
+"""`pad19 get`: one exchange, and the certificates of both sides."""
+
 import re
 import socket
-import subprocess
-import sys
-import termios
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 import trio
-from click.testing import CliRunner, Result
 from trio.testing import MockClock
 
-from pad19.cli.get import get
+from cli.getting import PAGE, by_path, remembered, run, said
 from pad19.cli.typed_uri import complete
 from pad19.cli.visit import Visit
 from pad19.tls.client import Connection
@@ -23,44 +16,10 @@ from pad19.tls.context import Contexts
 from pad19.tls.identity import identify
 from pad19.tls.known_hosts import KnownHosts
 from pad19.tls.making import make_client
-from pad19.tls.stream import TLSStream
 from support.fake_server import Script, answers, floods, serving, stalls, truncates
 from support.tls import expired, memory_pair, self_signed
 
-PAGE = b"20 text/gemini\r\n# Hello\n\x1b[2J"  # not text for a terminal, but that is nobody's business here
-COMMAND = [sys.executable, "-c", "from pad19.cli import main; main()", "get"]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide a missing flush
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(get, arguments, catch_exceptions=False)
-
-
-def remembered() -> list[str]:
-    file = Path("pad19/known_hosts")
-    return file.read_text().splitlines()[1:] if file.exists() else []
-
-
-def said(result: Result) -> list[str]:
-    """What was said, without the line of a first visit."""
-    return [line for line in result.stderr.splitlines() if not line.startswith("First visit")]
-
-
-def by_path(**headers: str) -> Script:
-    """Headers by the last segment of the path."""
-
-    async def script(stream: TLSStream, request: str) -> None:
-        path = request.partition("?")[0].rpartition("/")[2]
-        await stream.finish(f"{headers[path]}\r\n".encode())
-
-    return script
-
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 # One exchange
 
@@ -159,12 +118,6 @@ async def test_a_pause_is_no_stall(
         await visit.run()
     assert trio.current_time() - begin == 4 * 29
     assert capfdbinary.readouterr().out == b"...."
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        yield sock
 
 
 def test_nobody_shakes_hands(listener: socket.socket) -> None:
@@ -294,77 +247,6 @@ def test_warnings_do_not_stop_it() -> None:
     assert names == f"Warning: {server.name}: this certificate is for expired"
 
 
-# Redirects
-
-
-def test_redirects_are_followed() -> None:
-    with serving(answers(PAGE)) as other:
-        table = {
-            "start": "30 next?new",
-            "next": f"31 gemini://localhost:{other.port}",
-        }
-        with serving(by_path(**table)) as server:
-            result = run(f"{server.uri}/a/start?old")
-    assert result.exit_code == 0
-    assert said(result) == ["30 next?new", f"31 gemini://localhost:{other.port}", "20 text/gemini"]
-    assert server.requests == [f"{server.uri}/a/start?old", f"{server.uri}/a/next?new"]
-    assert other.requests == [f"{other.uri}/"]
-    assert len(remembered()) == 2
-
-
-@pytest.mark.parametrize("target", ["/end", "#end", "end#top", "./end", "?"])
-def test_the_old_query_is_not_carried_over(target: str) -> None:
-    async def script(stream: TLSStream, request: str) -> None:
-        await stream.finish(f"30 {target}\r\n".encode() if "old" in request else b"51\r\n")
-
-    with serving(script) as server:
-        run(f"{server.uri}/start?old")
-    assert len(server.requests) == 2
-    assert "old" not in server.requests[1]
-    assert "#" not in server.requests[1]
-
-
-def test_five_redirects_are_enough_and_six_are_not() -> None:
-    with serving(by_path(**{f"r{n}": f"30 r{n + 1}" for n in range(9)}, r9="51 end")) as server:
-        enough = run(f"{server.uri}/r4")
-        endless = run(f"{server.uri}/r0")
-    assert said(enough)[-1] == "51 end"
-    assert len(said(enough)) == 6
-    assert endless.exit_code == 1
-    assert said(endless)[-1] == "Error: there are more than 5 redirects in a row"
-    assert server.requests[6:] == [f"{server.uri}/r{n}" for n in range(6)]
-
-
-def test_no_redirect() -> None:
-    with serving(answers(b"30 /next\r\n")) as server:
-        result = run(f"{server.uri}/", "--no-redirect")
-    assert (result.exit_code, said(result), len(server.requests)) == (1, ["30 /next"], 1)
-
-
-NOT_FOLLOWED = [  # target, what is said
-    ("https://a.test/", "the redirect leads to another scheme, https: not followed"),
-    ("titan://localhost/", "the redirect leads to another scheme, titan: not followed"),
-    ("mailto:ada@a.test", "the redirect leads to another scheme, mailto: not followed"),
-    ("gemini:x", "the redirect cannot be followed: the host is missing"),
-    (
-        "//ada@a.test/",
-        "the redirect cannot be followed: there is no user in a Gemini URL: "
-        "leave out what is in front of the @",
-    ),
-    ("two words", "the redirect cannot be followed: ' ' is not allowed in a URI"),
-    ("/" + "x" * 1010, "the redirect cannot be followed: the URL is longer than 1024 bytes"),
-]
-
-
-@pytest.mark.parametrize(("target", "sentence"), NOT_FOLLOWED)
-def test_redirects_that_are_not_followed(target: str, sentence: str) -> None:
-    with serving(answers(f"30 {target}\r\n".encode())) as server:
-        result = run(f"{server.uri}/")
-    assert result.exit_code == 1
-    assert said(result) == [f"30 {target}", f"Error: {sentence}"]
-    assert len(server.requests) == 1
-
-
 # Client certificates and --connect
 
 
@@ -399,175 +281,6 @@ def test_connect() -> None:
     assert [line.split()[0] for line in remembered()] == ["a.test:1965", f"a.test:{server.port}"]
 
 
-def test_only_the_own_host_is_elsewhere(listener: socket.socket) -> None:
-    port = listener.getsockname()[1]
-    listener.close()
-    with serving(answers(f"30 gemini://127.0.0.1:{port}/\r\n".encode())) as server:
-        result = run("a.test", "--connect", f"127.0.0.1:{server.port}")
-    assert (
-        said(result)[-1]
-        == f"Error: 127.0.0.1:{port} cannot be reached (Connection refused): is the server running?"
-    )
-    assert len(server.requests) == 1
-
-
-# The command as it is started
-
-
-def test_the_command_writes_bytes_to_a_file() -> None:
-    content = bytes(range(256)) * 5000
-    with serving(answers(b"20 a/b\r\n" + content)) as server, open("out", "wb") as file:
-        done = subprocess.run([*COMMAND, server.name], stdout=file, stderr=subprocess.PIPE, check=True)
-    assert Path("out").read_bytes() == content
-    assert done.stderr.splitlines()[-1] == b"20 a/b"
-
-
-def test_a_reader_that_has_seen_enough() -> None:
-    """The body has no end: what ends it is the pipe, and nobody complains."""
-    with serving(floods(b"20 a/b\r\n" + b"x" * 16000)) as server:
-        with subprocess.Popen(
-            [*COMMAND, server.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
-            assert process.stdout
-            assert process.stderr
-            assert len(process.stdout.read(100_000)) == 100_000
-            process.stdout.close()
-            assert process.stderr.read().splitlines()[1:] == [b"20 a/b"]
-        assert process.returncode == 1
-
-
-def test_a_full_disk() -> None:
-    with serving(answers(PAGE)) as server, open("/dev/full", "wb") as full:
-        done = subprocess.run([*COMMAND, server.name], stdout=full, stderr=subprocess.PIPE, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[2:] == [
-        b"Error: standard output cannot be written (No space left on device)"
-    ]
-
-
-def test_a_slow_body_is_shown_at_once() -> None:
-    with (
-        serving(stalls(b"20 text/plain\r\nfirst")) as server,
-        subprocess.Popen(
-            [*COMMAND, server.name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process,
-    ):
-        assert process.stdout
-        assert process.stdout.read(5) == b"first"
-        process.terminate()
-
-
-def test_help_does_not_pay_for_openssl() -> None:
-    code = "import sys, pad19.cli.get; print(*{'OpenSSL', 'cryptography', 'trio'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "\n"
-
-
-class Terminal:
-    """A person at a terminal who starts the command, reads what it says, and types."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._ours, theirs = pty.openpty()
-        self._process = subprocess.Popen(
-            [*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        )
-        os.close(theirs)
-        self.seen = ""
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode  # a read may end within a character
-
-    def expect(self, text: str) -> None:
-        while text not in self.seen:
-            self._read()
-
-    def _read(self) -> None:
-        data = os.read(self._ours, 4096)
-        if not data:
-            raise EOFError(self.seen)
-        self.seen += self._decode(data)
-
-    def type(self, text: str) -> None:
-        self.seen = ""
-        os.write(self._ours, text.encode())
-
-    def echoes(self) -> bool:
-        return bool(termios.tcgetattr(self._ours)[3] & termios.ECHO)
-
-    def finish(self) -> int:
-        """Read to the end; the exit status."""
-        try:
-            while True:
-                self._read()
-        except OSError:  # how Linux says that the other side of a terminal is closed
-            return self._process.wait()
-        finally:
-            os.close(self._ours)
-
-
-def asking(first: bytes) -> Script:
-    async def script(stream: TLSStream, request: str) -> None:
-        query = request.partition("?")[2]
-        text = f"20 text/plain\r\nHello {unquote(query)}\x1b[2J\r\n".encode()
-        await stream.finish(first + b" Your name?\r\n" if not query or query == "old" else text)
-
-    return script
-
-
-def test_a_question_on_a_terminal() -> None:
-    with serving(asking(b"10")) as server:
-        terminal = Terminal(f"{server.name}/sign?old")
-        terminal.expect("10 Your name?\r\n> ")
-        terminal.type("Ada & Grace é?\n")
-        assert terminal.finish() == 0
-    assert server.requests[1] == f"{server.uri}/sign?Ada%20%26%20Grace%20%C3%A9%3F"
-    assert terminal.seen == "Ada & Grace é?\r\n20 text/plain\r\nHello Ada & Grace é?␛[2J\r\n"
-
-
-def test_an_empty_answer_is_an_answer() -> None:
-    async def script(stream: TLSStream, request: str) -> None:
-        await stream.finish(b"51 none\r\n" if request.endswith("?") else b"10 Your name?\r\n")
-
-    with serving(script) as server:
-        terminal = Terminal(f"{server.name}/sign")
-        terminal.expect("> ")
-        terminal.type("\n")
-        assert terminal.finish() == 1
-    assert server.requests[1:] == [f"{server.uri}/sign?"]
-
-
-def test_a_secret_is_not_echoed() -> None:
-    with serving(asking(b"11")) as server:
-        terminal = Terminal(f"{server.name}/sign")
-        terminal.expect("> ")
-        assert not terminal.echoes()
-        terminal.type("open sesame\n")
-        assert terminal.finish() == 0
-    assert server.requests[1] == f"{server.uri}/sign?open%20sesame"
-    assert terminal.seen.count("sesame") == 1  # in the body
-
-
-def test_an_answer_that_is_too_long() -> None:
-    with serving(asking(b"10")) as server:
-        terminal = Terminal(f"{server.name}/sign")
-        terminal.expect("> ")
-        terminal.type("ä" * 300 + "\n")
-        assert terminal.finish() == 1
-    assert terminal.seen.endswith("Error: this answer cannot be sent: the URL is longer than 1024 bytes\r\n")
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("key", ["\x04", "\x03"])
-def test_no_answer(key: str) -> None:
-    with serving(asking(b"10")) as server:
-        terminal = Terminal(f"{server.name}/sign")
-        terminal.expect("> ")
-        terminal.type(key)
-        if key == "\x03":  # without a controlling terminal, the key sends no signal
-            terminal._process.send_signal(2)
-        assert terminal.finish() == 1
-    assert "Aborted!" in terminal.seen
-    assert "Traceback" not in terminal.seen
-
-
 def test_an_interrupt_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
     async def connect(*_: object, **__: object) -> None:
         async with trio.open_nursery():  # as in trio.open_tcp_stream()
@@ -576,14 +289,6 @@ def test_an_interrupt_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pad19.cli.visit.connect", connect)
     result = run("a.test")
     assert (result.exit_code, result.stderr) == (1, "Aborted!\n")
-
-
-def test_a_picture_on_a_terminal() -> None:
-    with serving(answers(b"20 image/png\r\n\x89PNG\x1b[2J")) as server:
-        terminal = Terminal(server.name)
-        assert terminal.finish() == 1
-    assert "20 image/png\r\nError: a body of type image/png is not shown on a terminal" in terminal.seen
-    assert "PNG\x1b" not in terminal.seen
 
 
 def test_nobody_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
