@@ -2,12 +2,12 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import trio
 
-from pad19 import Gone, Input, Redirect, Request, Routes, Store, Success, TemporaryFailure, stream
+from pad19 import Gone, Input, Request, Routes, Store, Success, TemporaryFailure, stream
 from pad19.routes.interface import Capsule, RouteError
 from pad19.testing import Answer, Client, SyncClient, identity
 
@@ -203,66 +203,6 @@ async def test_a_prefix() -> None:
     assert (await client.get("/echo")).status == 51
 
 
-# Redirects
-
-moving = Routes()
-
-
-@moving.gemini("/to")
-async def to(request: Request) -> Redirect:
-    return Redirect(request.query or "")
-
-
-@moving.gemini("/down/{left:int}")
-async def down(request: Request, left: int) -> str | Redirect:
-    return Redirect(f"{left - 1}") if left else "here"
-
-
-@moving.gemini("/whom")
-async def whom(request: Request) -> str:
-    return f"{request.query!r} {request.client.certificate and request.client.certificate.common_name}"
-
-
-HERE = Answer(20, "text/gemini", b"here")
-FOLLOWED = [  # target, answer
-    ("/down/0", HERE),
-    ("/down/1", HERE),
-    ("/down/5", HERE),
-    ("/down/6", Answer(30, "0")),  # clients follow five
-    ("/down/0/", HERE),
-    ("gemini://a.test/down/1", HERE),  # another host, and it stays there
-    ("gemini://a.test:1966/down/1", HERE),
-    ("/to?gemini://localhost:1965/down/0", HERE),
-    ("/to?//localhost/down/1", HERE),
-    ("/to?down/0%23top", HERE),  # the client keeps the fragment
-    ("/to?whom", Answer(20, "text/gemini", b"None Ada")),
-    ("/to?whom%3Fx", Answer(20, "text/gemini", b"'x' Ada")),
-    ("/to?/lost", Answer(51, "not found")),
-    ("/to?gemini://a.test/down/0", Answer(30, "gemini://a.test/down/0")),
-    ("/to?gemini://localhost:1966/down/0", Answer(30, "gemini://localhost:1966/down/0")),
-    ("/to?https://localhost/down/0", Answer(30, "https://localhost/down/0")),
-    ("/to?mailto:ada@a.test", Answer(30, "mailto:ada@a.test")),
-    ("/lost", Answer(51, "not found")),
-    ("nowhere", Answer(59, "the scheme is missing")),
-]
-
-
-@pytest.mark.parametrize(("target", "answer"), FOLLOWED)
-async def test_redirects_are_followed(target: str, answer: Answer) -> None:
-    client = Client(moving, hosts=["a.test"], certificate=identity("Ada"))
-    assert await client.get(target, follow=True) == answer
-
-
-async def test_redirects_are_not_followed_unless_the_test_says_so() -> None:
-    assert await Client(moving).get("/down/1") == Answer(30, "0")
-
-
-def test_redirects_without_async() -> None:
-    with SyncClient(moving) as client:
-        assert client.get("/to", "/whom?x", follow=True, certificate=identity("Bob")).text == "'x' Bob"
-        assert client.get("/down/1").status == 30
-
-
 async def test_text_has_a_charset() -> None:
     assert (await Client(routes).get("/latin")).text == "café"
     with pytest.raises(UnicodeDecodeError):
@@ -437,124 +377,6 @@ def test_what_is_no_fingerprint(text: str) -> None:
     for arguments in ({"fingerprint": text}, {"key_fingerprint": text}):
         with pytest.raises(ValueError, match="is no fingerprint: sha256: and 64 hex digits"):
             identity("Owner", **arguments)
-
-
-# Uploads
-
-taking = Routes()
-
-
-@taking.titan("/page/{name}", max_size=200_000)
-async def save(request: Request, name: str) -> Redirect | str:
-    upload = request.upload
-    assert upload
-    pieces = [piece async for piece in upload]
-    if not upload.size:
-        return Redirect(f"gemini://{request.host}:{request.port}/gone")
-    kept = [len(pieces), b"".join(pieces)[:9], upload.size, upload.mime, upload.token, request.query]
-    return f"{name} {kept} {request.client.certificate and request.client.certificate.common_name}"
-
-
-@taking.titan("/page/{name}", edit=True)
-async def source(request: Request, name: str) -> str:
-    return f"the source of {name} for {request.client.certificate and request.client.certificate.common_name}"
-
-
-@taking.titan("/relative")
-async def relative(request: Request) -> Redirect:
-    return Redirect("page/tea")
-
-
-@taking.gemini("/gone")
-async def nothing_there(request: Request) -> str:
-    return f"{request.scheme} {request.upload}"
-
-
-def page(text: str) -> Answer:
-    return Answer(20, "text/gemini", text.encode())
-
-
-UPLOADS: list[tuple[str, bytes | str, dict[str, Any], Answer]] = [  # target, body, more, answer
-    ("/page/tea", "é", {}, page("tea [1, b'\\xc3\\xa9', 2, 'text/gemini', None, None] Ada")),
-    ("/page/a%20b?q", b"x", {}, page("a b [1, b'x', 1, 'text/gemini', None, 'q'] Ada")),
-    (
-        "titan://localhost/page/tea",
-        b"x" * 200_000,
-        {},
-        page("tea [4, b'xxxxxxxxx', 200000, 'text/gemini', None, None] Ada"),
-    ),
-    (
-        "gemini://localhost/page/tea",
-        b"x",
-        {"mime": "text/plain; charset=utf-8", "token": "a;b=c"},
-        page("tea [1, b'x', 1, 'text/plain; charset=utf-8', 'a;b=c', None] Ada"),
-    ),
-    ("/page/tea", "", {}, Answer(30, "gemini://localhost:1965/gone")),
-    ("/page/tea", b"x" * 200_001, {}, Answer(59, "at most 200000 bytes may be uploaded here")),
-    ("/page/tea", b"x", {"mime": "text"}, Answer(59, "mime is not a MIME type")),
-    ("/page/tea;size=1", b"x", {}, Answer(59, "size is there twice")),
-    ("/gone", b"x", {}, Answer(50, "nobody may upload here")),
-    ("/lost", b"x", {}, Answer(50, "nobody may upload here")),
-    ("nowhere", b"x", {}, Answer(59, "the scheme is missing")),
-]
-
-
-@pytest.mark.parametrize(("target", "body", "more", "answer"), UPLOADS)
-async def test_an_upload(target: str, body: bytes | str, more: dict[str, Any], answer: Answer) -> None:
-    client = Client(taking, certificate=identity("Ada"))
-    assert await client.titan(target, body, **more) == answer
-
-
-EDITS = [  # target, answer
-    ("/page/tea", page("the source of tea for Bob")),
-    ("gemini://localhost/page/tea", page("the source of tea for Bob")),
-    ("/relative", Answer(50, "this can be uploaded, but not edited")),
-    ("/gone", Answer(50, "nobody may upload here")),
-    ("nowhere", Answer(59, "the scheme is missing")),
-]
-
-
-@pytest.mark.parametrize(("target", "answer"), EDITS)
-async def test_a_text_to_edit(target: str, answer: Answer) -> None:
-    assert await Client(taking).edit(target, certificate=identity("Bob")) == answer
-
-
-async def test_what_is_asked_for_by_titan_has_a_size() -> None:
-    assert await Client(taking).get("titan://localhost/page/tea") == Answer(59, "the size is missing")
-
-
-async def test_redirects_after_an_upload() -> None:
-    client = Client(taking)
-    assert await client.titan("/page/tea", "", follow=True) == page("gemini None")
-    # It leads to titan://, as it would for a client.
-    assert await client.titan("/relative", "x", follow=True) == Answer(30, "page/tea")
-
-
-def test_uploads_without_async() -> None:
-    with SyncClient(taking) as client:
-        for target, body, more, answer in UPLOADS[4:]:
-            assert client.titan(target, body, certificate=identity("Ada"), **more) == answer
-        for target, answer in EDITS:
-            assert client.edit(target, certificate=identity("Bob")) == answer
-        assert client.titan("/page/tea", b"", follow=True).text == "gemini None"
-    with pytest.raises(RuntimeError, match="works within with"):
-        client.titan("/page/tea", b"x")
-    with pytest.raises(RuntimeError, match="works within with"):
-        client.edit("/page/tea")
-
-
-async def test_nobody_uploads_files(tmp_path: Path) -> None:
-    (tmp_path / "a.gmi").write_text("x")
-    client = Client(taking, files=tmp_path)
-    assert await client.titan("/a.gmi", "y") == Answer(50, "nobody may upload here")
-    assert await client.edit("/a.gmi") == Answer(50, "nobody may upload here")
-    assert (await client.get("/a.gmi")).text == "x"
-
-
-async def test_a_server_may_take_no_uploads() -> None:
-    client = Client(taking, titan=False)
-    assert await client.titan("/page/tea", "x") == Answer(53, "titan is not served here")
-    assert await client.edit("/page/tea") == Answer(53, "titan is not served here")
 
 
 async def test_exceptions_of_an_upload_reach_the_test() -> None:
