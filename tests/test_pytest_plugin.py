@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.files import write
+
 CONFIGURATION = """
 [[capsule]]
 hosts = ["*.example.org"]
@@ -91,13 +93,6 @@ ONE = """
 def test_a_route(pad19_client):
     assert pad19_client.get("/count/").status == 20
 """
-
-
-def write(folder: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
 
 
 def capsule(folder: Path, configuration: str = CONFIGURATION, routes: str = ROUTES) -> None:

@@ -1,6 +1,4 @@
-"""What tests of static files share: pages on the disk, and requests for them."""
-
-from pathlib import Path
+"""What tests of static files share: requests, and answers in short."""
 
 from pad19.content.body import FileBody
 from pad19.content.static import StaticFiles
@@ -24,12 +22,6 @@ async def page(files: StaticFiles, path: str) -> str:
         assert isinstance(response.body, bytes)
         return response.body.decode()
     return f"{int(response.status)} {response.meta}"
-
-
-def make(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
 
 
 async def attempt(files: StaticFiles, path: str) -> Failure | None:

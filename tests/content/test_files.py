@@ -13,7 +13,7 @@ import pytest
 
 from pad19.content import files
 from pad19.content.files import Absent, open_beneath, open_file, signature, signature_of
-from support.disk import descriptors
+from support.disk import FailingOpen, descriptors
 from support.users import unprivileged
 
 INSIDE = b"inside"
@@ -380,21 +380,6 @@ def test_swap_before_the_last_step_is_noticed(root: Path, monkeypatch: pytest.Mo
 # Trouble
 
 
-class FailingOpen:
-    """os.open() that fails at the nth call."""
-
-    def __init__(self, code: int, nth: int) -> None:
-        self._code = code
-        self._left = nth
-        self._open = os.open
-
-    def __call__(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        self._left -= 1
-        if not self._left:
-            raise OSError(self._code, os.strerror(self._code), path)
-        return self._open(path, flags, mode, dir_fd=dir_fd)
-
-
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE])
 @pytest.mark.usefixtures("way")
 def test_system_in_trouble_is_told_with_the_whole_path(
@@ -403,7 +388,7 @@ def test_system_in_trouble_is_told_with_the_whole_path(
     for nth in range(1, 4):
         before = descriptors()
         with monkeypatch.context() as patch:
-            patch.setattr(os, "open", FailingOpen(code, nth))
+            patch.setattr(os, "open", FailingOpen(nth, code))
             with pytest.raises(OSError, match=os.strerror(code)) as caught:
                 open_beneath(str(root), "docs/a.gmi")
         assert caught.value.errno == code

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from content.pages import attempt, get, make, page
+from content.pages import attempt, get, page
 from pad19.content import static as module
 from pad19.content.files import Opened
 from pad19.content.mimetype import MimeTypes
@@ -14,6 +14,7 @@ from pad19.protocol.failure import BadRequest
 from pad19.protocol.response import Redirect, Reply, Response, Success
 from pad19.protocol.status import Status
 from support.disk import descriptors
+from support.files import write
 
 # Which file
 
@@ -34,7 +35,7 @@ INDEXES = [  # what is in the folder (a slash: a folder), the names that are ask
 async def test_index(
     tmp_path: Path, names: list[str], index: tuple[str, ...], expected: str, folder: str
 ) -> None:
-    make(tmp_path, {folder + name: name for name in names})
+    write(tmp_path, {folder + name: name for name in names})
     assert await page(StaticFiles(tmp_path, index=index), f"/{folder}") == expected
 
 
@@ -85,7 +86,7 @@ HIDDEN_ROWS = [  # path, by default, with ``hidden``
 
 @pytest.mark.parametrize(("path", "default", "hidden"), HIDDEN_ROWS)
 async def test_names_with_a_dot_in_front(tmp_path: Path, path: str, default: str, hidden: str) -> None:
-    make(tmp_path, HIDDEN)
+    write(tmp_path, HIDDEN)
     assert await page(StaticFiles(tmp_path), path) == default
     assert await page(StaticFiles(tmp_path, hidden=True), path) == hidden
 
@@ -94,7 +95,7 @@ async def test_names_with_a_dot_in_front(tmp_path: Path, path: str, default: str
 async def test_what_is_withheld_has_no_other_name(tmp_path: Path, size: int) -> None:
     files = StaticFiles(tmp_path, withheld=("/secret.toml",))
     assert await page(files, "/secret.toml") == "51"
-    make(tmp_path, {"page.gmi": "page", "secret.toml": "s" * size})
+    write(tmp_path, {"page.gmi": "page", "secret.toml": "s" * size})
     # As a disk that ignores case has it: one file by two names.
     (tmp_path / "SECRET.TOML").hardlink_to(tmp_path / "secret.toml")
     (tmp_path / "index.gmi").symlink_to("secret.toml")
@@ -106,13 +107,13 @@ async def test_what_is_withheld_has_no_other_name(tmp_path: Path, size: int) -> 
 
 
 async def test_rules_do_not_show_what_is_hidden(tmp_path: Path) -> None:
-    make(tmp_path, {".meta": "*: text/plain\n.*: 20 text/plain\n.secret: 31 /x", ".secret": "secret"})
+    write(tmp_path, {".meta": "*: text/plain\n.*: 20 text/plain\n.secret: 31 /x", ".secret": "secret"})
     for path in ("/.secret", "/.meta", "/.nope"):
         assert await page(StaticFiles(tmp_path), path) == "51"
 
 
 async def test_names_are_not_normalized(tmp_path: Path) -> None:
-    make(tmp_path, {"caf\xe9": "composed", "cafe\u0301": "decomposed", "caf\xe8": "another"})
+    write(tmp_path, {"caf\xe9": "composed", "cafe\u0301": "decomposed", "caf\xe8": "another"})
     with os.scandir(tmp_path) as found:
         names = len(list(found))
     if names != 3:
@@ -165,8 +166,8 @@ async def test_redirect_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 async def test_link_that_leads_out_is_not_listed_or_served(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    make(root, {"a.gmi": "a"})
-    make(tmp_path, {"outside/index.gmi": "secret"})
+    write(root, {"a.gmi": "a"})
+    write(tmp_path, {"outside/index.gmi": "secret"})
     (root / "out").symlink_to("../outside")
     (root / "index.gmi").symlink_to("../outside/index.gmi")
     files = StaticFiles(root, listing=True)
@@ -219,7 +220,7 @@ RULED: list[tuple[str, Response]] = [
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize(("path", "response"), RULED)
 async def test_rules_apply(tmp_path: Path, path: str, response: Response) -> None:
-    make(tmp_path, RULES)
+    write(tmp_path, RULES)
     files = StaticFiles(tmp_path, MimeTypes(lang="en"))
     before = descriptors()
     for _ in range(3):
@@ -228,7 +229,7 @@ async def test_rules_apply(tmp_path: Path, path: str, response: Response) -> Non
 
 
 async def test_header_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(tmp_path, {".meta": "a: 52 It left", "a": "here"})
+    write(tmp_path, {".meta": "a: 52 It left", "a": "here"})
 
     def forbidden(root: str, relative: str) -> Opened:
         raise AssertionError(relative)
@@ -238,7 +239,7 @@ async def test_header_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 async def test_descriptors_do_not_leak(tmp_path: Path) -> None:
-    make(tmp_path, RULES | {"large": "x" * 2 * SMALL, "list/.header.gmi": "Hello"})
+    write(tmp_path, RULES | {"large": "x" * 2 * SMALL, "list/.header.gmi": "Hello"})
     (tmp_path / "folder.gmi").mkdir()
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "out").symlink_to("/etc/passwd")

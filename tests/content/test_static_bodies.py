@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from content.pages import get, make, page
+from content.pages import get, page
 from pad19.content import static as module
 from pad19.content.body import FileBody
 from pad19.content.files import Opened, open_beneath
 from pad19.content.static import SMALL, StaticFiles
 from pad19.protocol.response import Success
 from support.disk import descriptors
+from support.files import write
 
 
 @pytest.mark.usefixtures("settled")
@@ -42,7 +43,7 @@ async def test_large_files_are_streamed(tmp_path: Path, size: int) -> None:
 async def test_second_request_opens_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    make(tmp_path, {"index.gmi": "index", "sub/a.txt": "a", "sub/.meta": "a.txt: text/html"})
+    write(tmp_path, {"index.gmi": "index", "sub/a.txt": "a", "sub/.meta": "a.txt: text/html"})
     files = StaticFiles(tmp_path)
     first = await get(files, path)
 
@@ -84,7 +85,7 @@ async def test_file_that_changes_under_our_hands(
 
 @pytest.mark.usefixtures("settled")
 async def test_first_requests_at_the_same_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make(tmp_path, {"index.gmi": "index", "a.gmi": "a", ".meta": "wrong"})
+    write(tmp_path, {"index.gmi": "index", "a.gmi": "a", ".meta": "wrong"})
     files = StaticFiles(tmp_path)
     before = descriptors()
     answers: list[str] = []

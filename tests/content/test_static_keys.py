@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from content.pages import get, make, page
+from content.pages import get, page
 from pad19.content.static import SEARCHED, SMALL, StaticFiles
 from pad19.protocol.response import Success
 from support.disk import descriptors
+from support.files import write
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n"
 
@@ -37,7 +38,7 @@ async def test_private_keys_are_not_served(
     name: str, text: str, served: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As they would be when the folder above the content is served by mistake."""
-    make(tmp_path, {name: text})
+    write(tmp_path, {name: text})
     files = StaticFiles(tmp_path)
     before = descriptors()
     for _ in range(2):

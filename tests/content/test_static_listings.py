@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from content.pages import get, make, page
+from content.pages import get, page
 from pad19.content.mimetype import MimeTypes
 from pad19.content.static import SMALL, StaticFiles
 from pad19.protocol.response import Success
 from support.disk import descriptors
+from support.files import write
 from support.users import unprivileged
 
 
 async def test_listing_is_off_unless_asked_for(tmp_path: Path) -> None:
-    make(tmp_path, {"sub/a.gmi": "a", "sub/.hidden": "", "sub/.meta": "", "with/index.gmi": "index"})
+    write(tmp_path, {"sub/a.gmi": "a", "sub/.hidden": "", "sub/.meta": "", "with/index.gmi": "index"})
     for listing, expected in ((False, "51"), (True, "# /sub/\n\n=> ../ ..\n=> a.gmi a.gmi  1 B ")):
         files = StaticFiles(tmp_path, listing=listing)
         assert (await page(files, "/sub/")).startswith(expected)
@@ -25,7 +26,7 @@ async def test_listing_is_off_unless_asked_for(tmp_path: Path) -> None:
 
 
 async def test_listing_shows_hidden_names_if_asked_for(tmp_path: Path) -> None:
-    make(tmp_path, {".hidden": "", ".meta": "", ".titan/a": "", ".titan-x": ""})
+    write(tmp_path, {".hidden": "", ".meta": "", ".titan/a": "", ".titan-x": ""})
     assert await page(StaticFiles(tmp_path, listing=True), "/") == "# /\n\n"
     shown = await page(StaticFiles(tmp_path, listing=True, hidden=True), "/")
     assert "=> .hidden " in shown
@@ -45,7 +46,7 @@ async def test_listing_has_no_memory(tmp_path: Path) -> None:
 async def test_listing_shows_what_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the folder becomes a link out of the root a moment before it is read."""
     root = tmp_path / "root"
-    make(tmp_path, {"outside/secret.gmi": "secret", "root/sub/a.gmi": "a"})
+    write(tmp_path, {"outside/secret.gmi": "secret", "root/sub/a.gmi": "a"})
     real_scandir = os.scandir
 
     def swap_then_scan(place: str | int) -> object:
@@ -83,7 +84,7 @@ async def test_preamble_stands_first(tmp_path: Path, make_it: Callable[[Path], o
 
 
 async def test_rule_for_a_folder_holds_for_its_listing(tmp_path: Path) -> None:
-    make(tmp_path, {"nl/.meta": "/: ;lang=nl", "shut/.meta": "/: 51 No"})
+    write(tmp_path, {"nl/.meta": "/: ;lang=nl", "shut/.meta": "/: 51 No"})
     files = StaticFiles(tmp_path, MimeTypes(lang="en"), listing=True)
     for path, mimetype in (("/", "text/gemini; lang=en"), ("/nl/", "text/gemini; lang=nl")):
         response = await get(files, path)
@@ -94,6 +95,6 @@ async def test_rule_for_a_folder_holds_for_its_listing(tmp_path: Path) -> None:
 
 async def test_no_listing_in_place_of_an_index_that_cannot_be_read() -> None:
     with unprivileged() as root:
-        make(root, {"index.gmi": "members only", "other.gmi": ""})
+        write(root, {"index.gmi": "members only", "other.gmi": ""})
         (root / "index.gmi").chmod(0)
         assert await page(StaticFiles(root, listing=True), "/") == "51"

@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from content.pages import attempt, get, make, page
+from content.pages import attempt, get, page
 from pad19.content import static as module
 from pad19.content.files import Opened, open_beneath
 from pad19.content.static import SMALL, StaticFiles
@@ -22,14 +22,15 @@ from pad19.protocol.failure import ServerUnavailable, TemporaryFailure
 from pad19.protocol.status import Status
 from pad19.tls.context import client_context
 from pad19.tls.stream import TLSStream
-from support.disk import descriptors
+from support.disk import FailingOpen, descriptors
+from support.files import write
 from support.server import static_server
 from support.users import unprivileged
 
 
 async def test_what_cannot_be_read_is_not_found_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     with unprivileged() as root:
-        make(root, {"secret/a.gmi": "a", "blind/a.gmi": "a"})
+        write(root, {"secret/a.gmi": "a", "blind/a.gmi": "a"})
         (root / "secret").chmod(0)
         (root / "blind").chmod(0o100)
         files = StaticFiles(root, listing=True)
@@ -49,7 +50,7 @@ async def test_large_file_that_cannot_be_read_is_closed(
     def failing(*_: object) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    make(tmp_path, {"a.txt": "text\n" * SMALL})
+    write(tmp_path, {"a.txt": "text\n" * SMALL})
     before = descriptors()
     monkeypatch.setattr(os, "pread", failing)
     assert isinstance(await attempt(StaticFiles(tmp_path), "/a.txt"), TemporaryFailure)
@@ -77,7 +78,7 @@ TROUBLED = {"sub/index.gmi": "index", "sub/.meta": "*: text/html", ".meta": "", 
 async def test_running_out_of_descriptors(
     tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make(tmp_path, TROUBLED | {"large": "x" * 2 * SMALL})
+    write(tmp_path, TROUBLED | {"large": "x" * 2 * SMALL})
     await trio.to_thread.run_sync(os.getpid)  # a thread to run in is there already
     before = descriptors()
     failures = []
@@ -95,25 +96,11 @@ async def test_running_out_of_descriptors(
     assert caplog.records == []  # they are in the access log, and too many for another one
 
 
-class FailingOpen:
-    """os.open() that fails at the nth call."""
-
-    def __init__(self, nth: int) -> None:
-        self.left = nth
-        self._open = os.open
-
-    def __call__(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        self.left -= 1
-        if not self.left:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
-        return self._open(path, flags, mode, dir_fd=dir_fd)
-
-
 @pytest.mark.parametrize("path", ["/sub/", "/sub/index.gmi", "/list/"])
 async def test_disk_error_is_one_line_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make(tmp_path, TROUBLED)
+    write(tmp_path, TROUBLED)
     before = descriptors()
     for nth in range(1, 50):
         opener = FailingOpen(nth)
@@ -140,7 +127,7 @@ async def test_disk_error_is_one_line_in_the_log(
 async def test_reading_error_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make(tmp_path, {"a.gmi": "a"})
+    write(tmp_path, {"a.gmi": "a"})
     monkeypatch.setattr(module, "open_beneath", lambda *_: UnreadableFile())
     with pytest.raises(TemporaryFailure):
         await get(StaticFiles(tmp_path), "/a.gmi")
@@ -213,7 +200,7 @@ async def test_cancelled_request_leaves_no_descriptor(
 async def test_request_that_waits_for_a_thread_can_be_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(tmp_path, {"a.txt": "a"})
+    write(tmp_path, {"a.txt": "a"})
     limiter = trio.to_thread.current_default_thread_limiter()
     monkeypatch.setattr(limiter, "total_tokens", 1)
     slow = SlowOpen()
@@ -246,7 +233,7 @@ async def test_root_comes_and_goes(tmp_path: Path, caplog: pytest.LogCaptureFixt
                 await get(files, path)
         assert caplog.messages == [lost]  # once each time
         caplog.clear()
-        make(root, {"a.gmi": content, "sub/a.gmi": content})
+        write(root, {"a.gmi": content, "sub/a.gmi": content})
         for path in ("/a.gmi", "/sub/a.gmi"):
             assert await page(files, path) == content
             assert await page(files, path) == content

@@ -21,9 +21,9 @@ from support.capsule_folder import (
     received,
     reload,
     reload_in_vain,
-    write,
     write_pair,
 )
+from support.files import write
 from support.load import Load
 from support.process import command, fetch, fingerprint, gemini, serving
 from support.server import stdlib_context

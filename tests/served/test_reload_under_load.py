@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support.capsule_folder import NOT_RELOADED, RELOADED, configure, write, write_pair
+from support.capsule_folder import NOT_RELOADED, RELOADED, configure, write_pair
+from support.files import write
 from support.load import Load
 from support.process import Serving, connect_tls, fingerprint_of, gemini, read_rest, serving
 from support.server import stdlib_context

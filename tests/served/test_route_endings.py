@@ -10,7 +10,8 @@ import pytest
 
 from pad19.service.fleet import SILENCE
 from pad19.service.leaving import FOR_LIBRARIES, FOR_THREADS
-from support.capsule_folder import configure, reload, write
+from support.capsule_folder import configure, reload
+from support.files import write
 from support.process import PATIENCE, command, fetch, gemini, serving
 from support.route_modules import PAGE, ROUTED, module
 from support.waiting import wait_for_end

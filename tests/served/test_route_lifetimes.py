@@ -14,14 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from support.capsule_folder import (
-    LARGE,
-    configure,
-    header_of,
-    reload,
-    request,
-    write,
-)
+from support.capsule_folder import LARGE, configure, header_of, reload, request
+from support.files import write
 from support.process import PATIENCE, fetch, gemini, read_rest, serving
 from support.route_modules import PAGE, ROUTED, module
 from support.scripts import SH, write_script

@@ -8,14 +8,8 @@ from textwrap import dedent
 
 import pytest
 
-from support.capsule_folder import (
-    NOT_RELOADED,
-    RELOADED,
-    configure,
-    reload,
-    reload_in_vain,
-    write,
-)
+from support.capsule_folder import NOT_RELOADED, RELOADED, configure, reload, reload_in_vain
+from support.files import write
 from support.process import command, fetch, gemini, serving
 from support.route_modules import PAGE, ROUTED, module
 from support.scripts import SH, write_script

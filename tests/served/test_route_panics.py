@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.capsule_folder import configure, write
+from support.capsule_folder import configure
+from support.files import write
 from support.process import fetch, gemini, serving
 from support.route_modules import ROUTED, module
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from support.capsule_folder import configure, write
+from support.capsule_folder import configure
 from support.fake_server import FakeServer, answers
 from support.fake_server import serving as upstream
+from support.files import write
 from support.process import Serving, fetch, gemini, serving
 from support.route_modules import PAGE, ROUTED, module
 from support.scripts import SH, write_script

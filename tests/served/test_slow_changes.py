@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pad19.service.fleet import FAIR_START
-from support.capsule_folder import NOT_RELOADED, RELOADED, configure, page, received, reload, write
+from support.capsule_folder import NOT_RELOADED, RELOADED, configure, page, received, reload
+from support.files import write
 from support.process import Serving, connect_socket, serving
 from support.waiting import wait_for_end, wait_for_workers
 

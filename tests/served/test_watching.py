@@ -16,10 +16,10 @@ from support.capsule_folder import (
     problems_since,
     received,
     reload,
-    write,
     write_page,
     write_pair,
 )
+from support.files import write
 from support.process import fingerprint, serving
 from support.tls import self_signed
 from support.waiting import wait_for_end, wait_until

@@ -22,8 +22,8 @@ from support.capsule_folder import (
     reload,
     request,
     slow_download,
-    write,
 )
+from support.files import write
 from support.load import Load
 from support.namespaces import isolated
 from support.proc import children, cpu_time

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import signal
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .files import write
 from .process import Address, Serving, connect_socket, connect_tls, fetch, gemini, read_rest
 from .tls import Pair
 
@@ -37,17 +38,6 @@ def make_folder(folder: Path) -> Path:
 def write_page(content: Path, text: str = "# Pad 19\n") -> None:
     content.mkdir(parents=True, exist_ok=True)
     (content / "index.gmi").write_text(text)
-
-
-def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Files as editors write them: whole or not at all. Returns the folder."""
-    for name, text in files.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(".new")
-        new.write_bytes(text if isinstance(text, bytes) else text.encode())
-        new.replace(file)
-    return folder
 
 
 def configure(

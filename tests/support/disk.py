@@ -1,5 +1,6 @@
-"""What tests of files share: open descriptors, clocks that tell changes apart, disks of their own."""
+"""What tests of files share: open descriptors, clocks, failures, disks of their own."""
 
+import errno
 import gc
 import os
 import resource
@@ -38,6 +39,21 @@ class TomorrowsClock:
     @staticmethod
     def time_ns() -> int:
         return time.time_ns() + 86_400_000_000_000
+
+
+class FailingOpen:
+    """os.open() that fails at the nth call."""
+
+    def __init__(self, nth: int, number: int = errno.EIO) -> None:
+        self.left = nth
+        self._number = number
+        self._open = os.open
+
+    def __call__(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        self.left -= 1
+        if not self.left:
+            raise OSError(self._number, os.strerror(self._number), path)
+        return self._open(path, flags, mode, dir_fd=dir_fd)
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -66,20 +66,31 @@ class FakeServer:
             await trio.aclose_forcefully(transport)
 
 
+@asynccontextmanager
+async def running(
+    script: Script, pair: Pair | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[FakeServer]:
+    server = FakeServer(script, pair or self_signed())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run, host)
+        yield server
+        nursery.cancel_scope.cancel()
+
+
 @contextmanager
 def serving(script: Script, *, pair: Pair | None = None, host: str = "127.0.0.1") -> Iterator[FakeServer]:
     """The server in a thread of its own, for programs that are not async."""
     server = FakeServer(script, pair or self_signed())
-    running: SimpleQueue[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = SimpleQueue()
+    started: SimpleQueue[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = SimpleQueue()
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run, host)
-            running.put((trio.lowlevel.current_trio_token(), nursery.cancel_scope))
+            started.put((trio.lowlevel.current_trio_token(), nursery.cancel_scope))
 
     thread = threading.Thread(target=trio.run, args=(main,))
     thread.start()
-    token, scope = running.get(timeout=10)
+    token, scope = started.get(timeout=10)
     try:
         yield server
     finally:

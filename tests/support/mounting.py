@@ -18,6 +18,8 @@ from pad19.service.config.model import Config, ConfigError, Server
 from pad19.service.handlers import handler_for
 from pad19.service.mounting import Backends
 
+from . import files
+
 PAGE = """\
 from pad19 import Request, Routes
 routes = Routes()
@@ -53,13 +55,10 @@ def forget() -> None:
         del sys.modules[name]
 
 
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(dedent(text))
+def write(folder: Path, texts: dict[str, str]) -> Path:
+    """Files, and a folder for content even if there is none. Returns the folder of them all."""
     (folder / "content").mkdir(parents=True, exist_ok=True)
-    return folder
+    return files.write(folder, {name: dedent(text) for name, text in texts.items()})
 
 
 def configured(folder: Path, *capsules: Capsule) -> Config:

@@ -85,7 +85,17 @@ async def memory_pair(
     client_pair: Pair | None = None, server_name: str = "localhost", contexts: Contexts | None = None
 ) -> tuple[TLSStream, TLSStream]:
     """A client and a server in memory, shaken hands."""
-    ours, theirs = trio.testing.memory_stream_pair()
+    return await shaken(*trio.testing.memory_stream_pair(), client_pair, server_name, contexts)
+
+
+async def shaken(
+    ours: trio.abc.Stream,
+    theirs: trio.abc.Stream,
+    client_pair: Pair | None = None,
+    server_name: str = "localhost",
+    contexts: Contexts | None = None,
+) -> tuple[TLSStream, TLSStream]:
+    """A client over ``ours`` and a server over ``theirs``, shaken hands."""
     client = TLSStream(ours, client_context(client_pair), server_side=False, server_name=server_name)  # type: ignore[arg-type]  # as above
     server = TLSStream(theirs, (contexts or server_contexts()).default)
     async with trio.open_nursery() as nursery:

@@ -1,6 +1,4 @@
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
@@ -18,19 +16,8 @@ from pad19.tls.client import ConnectFailed, Connection, connect
 from pad19.tls.context import client_context
 from pad19.tls.errors import Truncated
 from pad19.tls.identity import identify
-from support.fake_server import FakeServer, Script, answers, floods, stalls, truncates
+from support.fake_server import FakeServer, Script, answers, floods, running, stalls, truncates
 from support.tls import Pair, self_signed
-
-
-@asynccontextmanager
-async def running(
-    script: Script, pair: Pair | None = None, host: str = "127.0.0.1"
-) -> AsyncIterator[FakeServer]:
-    server = FakeServer(script, pair or self_signed())
-    async with trio.open_nursery() as nursery:
-        await nursery.start(server.run, host)
-        yield server
-        nursery.cancel_scope.cancel()
 
 
 async def body(connection: Connection, max_bytes: int = 16384) -> bytes:

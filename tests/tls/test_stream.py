@@ -14,16 +14,7 @@ from pad19.tls.context import client_context
 from pad19.tls.errors import CutOff, HandshakeFailed, Truncated
 from pad19.tls.socket_stream import SocketStream
 from pad19.tls.stream import BATCH, TLSStream
-from support.tls import Pair, expired, memory_pair, self_signed, server_contexts, socket_pair
-
-
-async def shaken(ours: trio.abc.Stream, theirs: trio.abc.Stream) -> tuple[TLSStream, TLSStream]:
-    client = TLSStream(ours, client_context(), server_side=False, server_name="localhost")
-    server = TLSStream(theirs, server_contexts().default)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.do_handshake)
-        nursery.start_soon(server.do_handshake)
-    return client, server
+from support.tls import Pair, expired, memory_pair, self_signed, server_contexts, shaken, socket_pair
 
 
 @pytest.mark.parametrize("is_server_first", [False, True])

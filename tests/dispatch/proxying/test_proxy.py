@@ -24,7 +24,7 @@ from pad19.service.sockets import listen_on
 from pad19.tls.context import server_context
 from pad19.tls.identity import identify
 from pad19.tls.stream import TLSStream
-from support.fake_server import FakeServer, Script, answers, stalls, truncates
+from support.fake_server import Script, answers, running, stalls, truncates
 from support.server import Answer, Server, ask, connect, listening, static_server
 from support.tls import self_signed
 
@@ -55,15 +55,6 @@ def proxy(
 
 def request(uri: str = "gemini://localhost/astro/") -> Request:
     return parse_request(uri.encode(), Client("192.0.2.7", 50000))
-
-
-@asynccontextmanager
-async def running(script: Script) -> AsyncIterator[FakeServer]:
-    server = FakeServer(script)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(server.run)
-        yield server
-        nursery.cancel_scope.cancel()
 
 
 Visit = Callable[[str], Awaitable[Answer]]

@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -27,21 +26,12 @@ from pad19.tls.client import Connection
 from pad19.tls.identity import identify
 from pad19.tls.known_hosts import KnownHosts
 from pad19.tls.stream import TLSStream
-from support.fake_server import FakeServer, Script, answers, floods, stalls, truncates
+from support.fake_server import FakeServer, Script, answers, floods, running, stalls, truncates
 from support.tls import Pair, self_signed
 
 TIMEOUTS = Timeouts(connect=10, header=20, stall=30)
 SETTLED = 0.05  # seconds of real time in which nothing happens any more
 NOBODY = f"sha256:{'0' * 64}"
-
-
-@asynccontextmanager
-async def running(script: Script, pair: Pair | None = None) -> AsyncIterator[FakeServer]:
-    server = FakeServer(script, pair or self_signed())
-    async with trio.open_nursery() as nursery:
-        await nursery.start(server.run)
-        yield server
-        nursery.cancel_scope.cancel()
 
 
 def place(port: int) -> URI:

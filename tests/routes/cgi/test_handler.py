@@ -78,12 +78,6 @@ async def capsule(tmp_path: Path) -> AsyncIterator[Capsule]:
         yield Capsule(tmp_path, programs)
 
 
-@pytest.fixture
-async def lifeline(tmp_path: Path) -> AsyncIterator[Lifeline]:
-    async with Lifeline(tmp_path / "lifeline") as lifeline:
-        yield lifeline
-
-
 # Scripts as the peers' manuals have them
 
 JETFORCE = f"""{PYTHON}

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from support.scripts import PYTHON, SH, Lifeline, running, write_script
 
 TIMEOUT = 30.0
 ALIVE = 'exec 3>"$LIFELINE"\n'
-
-
-@pytest.fixture
-async def lifeline(tmp_path: Path) -> AsyncIterator[Lifeline]:
-    async with Lifeline(tmp_path / "lifeline") as lifeline:
-        yield lifeline
 
 
 async def start(programs: Programs, tmp_path: Path, text: str) -> Program:

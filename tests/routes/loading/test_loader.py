@@ -14,6 +14,7 @@ from pad19.routes.loading.broken import BrokenModule
 from pad19.routes.loading.loader import Loaded, LoadError, load
 from pad19.routes.table import Routes
 from pad19.testing import Client
+from support.files import write
 
 PAGE = """\
 from pad19 import Request, Routes
@@ -35,15 +36,6 @@ def _clean() -> Iterator[None]:
     sys.path_importer_cache.clear()
     for name in [name for name in sys.modules if name.startswith(("pad19_routes_", "test_wiki"))]:
         del sys.modules[name]
-
-
-def write(folder: Path, files: Mapping[str, str]) -> Path:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def page(text: str) -> str:

@@ -8,15 +8,9 @@ from pad19.service.config.capsule import Capsule, Gone, Redirect, Rewrite
 from pad19.service.config.model import Config
 from pad19.service.handlers import rehearse
 from support.disk import descriptors
+from support.files import write
 from support.scripts import SH, write_script
 from support.users import unprivileged
-
-
-def write(folder: Path, files: dict[str, str | bytes]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 async def report(folder: Path, *capsules: Capsule, notes: bool = False) -> list[str]:

@@ -1,10 +1,7 @@
 """Sockets that tell the status, and who asks them."""
 
-import selectors
 import socket
 from pathlib import Path
-
-from pad19.service.telemetry.status_socket import StatusSocket
 
 TEXT = "all is well\n"
 
@@ -19,13 +16,6 @@ def connect(folder: Path) -> socket.socket:
     sock.settimeout(5)
     sock.connect(str(folder / name))
     return sock
-
-
-def is_ready(server: StatusSocket) -> bool:
-    """Whether the owner's loop would wake up."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(server, selectors.EVENT_READ)
-        return bool(selector.select(0))
 
 
 def read_all(sock: socket.socket) -> bytes:

@@ -8,10 +8,11 @@ import pytest
 
 from pad19.service.telemetry import status_socket
 from pad19.service.telemetry.status_socket import MAX_CLIENTS, NotRunning, StatusSocket, ask, open_socket
-from service.telemetry.asking import TEXT, connect, is_ready, read_all, sockets
+from service.telemetry.asking import TEXT, connect, read_all, sockets
 from support.descriptors import no_descriptors
 from support.status import Loop
 from support.users import unprivileged
+from support.waiting import is_readable
 
 pytestmark = pytest.mark.usefixtures("places")
 
@@ -32,7 +33,7 @@ def test_a_long_status(server: StatusSocket, subject: Path) -> None:
 
 
 def test_nobody_asks(server: StatusSocket) -> None:
-    assert not is_ready(server)
+    assert not is_readable(server)
     server.answer(lambda: pytest.fail("nobody asked"))
 
 
@@ -41,7 +42,7 @@ def test_who_reads_slowly_holds_nobody_up(server: StatusSocket, places: Path) ->
     with connect(places) as slow, connect(places) as quick:
         server.answer(lambda: text)
         server.answer(lambda: text)
-        assert not is_ready(server)  # both have as much as the kernel takes, and the loop may sleep
+        assert not is_readable(server)  # both have as much as the kernel takes, and the loop may sleep
         received = b""
         while len(received) < len(text):
             received += quick.recv(65536)
@@ -55,9 +56,9 @@ def test_who_leaves_is_forgotten(server: StatusSocket, places: Path) -> None:
         sock = connect(places)
         server.answer(lambda: "x" * 2_000_000)
         sock.close()
-        assert is_ready(server)
+        assert is_readable(server)
         server.answer(lambda: pytest.fail("nobody asked"))
-        assert not is_ready(server)
+        assert not is_readable(server)
 
 
 def test_too_many_that_do_not_read(server: StatusSocket, places: Path) -> None:
@@ -79,7 +80,7 @@ def test_too_many_that_do_not_read(server: StatusSocket, places: Path) -> None:
 def test_who_left_before_being_taken(server: StatusSocket, places: Path) -> None:
     connect(places).close()
     server.answer(lambda: TEXT)
-    assert not is_ready(server)
+    assert not is_readable(server)
 
 
 def test_who_asks_when_no_descriptor_is_left(server: StatusSocket, places: Path) -> None:
@@ -90,7 +91,7 @@ def test_who_asks_when_no_descriptor_is_left(server: StatusSocket, places: Path)
             client.connect(str(places / name))
             server.answer(lambda: pytest.fail("it cannot be told"))
             assert client.recv(1) == b""
-    assert not is_ready(server)
+    assert not is_readable(server)
 
 
 def test_who_asks_for_what_cannot_be_told(server: StatusSocket, places: Path, subject: Path) -> None:
