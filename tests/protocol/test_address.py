@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from pad19.protocol.address import group_of, parse_address
+from pad19.protocol.address import group_of, is_address, parse_address
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,11 @@ def test_what_is_no_address(text: str) -> None:
         parse_address(text)
     with pytest.raises(ValueError, match="does not appear to be"):
         group_of(text)
+
+
+ADDRESSES = [("192.0.2.1", True), ("[2001:db8::1]", True), ("a.org", False), ("*.a.org", False)]
+
+
+@pytest.mark.parametrize(("host", "expected"), ADDRESSES)
+def test_addresses_are_no_names(host: str, expected: bool) -> None:
+    assert is_address(host) == expected

@@ -67,9 +67,9 @@ def visit(address: Address, source: str = HONEST) -> bytes:
         return ask(stream, address).received
 
 
-def visit_until_served(address: Address, source: str = HONEST) -> None:
+def visit_until_served(address: Address) -> None:
     """What was closed a moment ago may count still."""
-    wait_until(lambda: visit(address, source), page())
+    wait_until(lambda: visit(address), page())
 
 
 @WORKERS

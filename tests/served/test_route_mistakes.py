@@ -17,15 +17,14 @@ from support.scripts import SH, write_script
 pytestmark = pytest.mark.machine
 
 
-def life(before: str = "", after: str = "") -> str:
+def life(begins: str) -> str:
     text = """
         @routes.lifespan
         async def life(capsule):
-            BEFORE
+            BEGINS
             yield
-            AFTER
     """
-    return dedent(text).replace("BEFORE", before).replace("AFTER", after)
+    return dedent(text).replace("BEGINS", begins)
 
 
 BROKEN = [  # the module, what is said of it

@@ -17,10 +17,10 @@ from support.process import Serving, serving
 pytestmark = pytest.mark.machine
 
 
-def quietly(server: Serving, failed: int = 1) -> None:
+def quietly(server: Serving) -> None:
     """Some more attempts are made, and nothing is said of them."""
     select.select([], [], [], 2.5 * RETRY)
-    assert server.err.count(NOT_RELOADED) == failed
+    assert server.err.count(NOT_RELOADED) == 1
 
 
 def test_a_folder_that_may_be_written_now(folder: Path) -> None:

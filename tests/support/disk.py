@@ -87,9 +87,9 @@ def small_files(size: int) -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(folder: Path, size: int = 65536) -> Iterator[None]:
-    """A disk of so many bytes in the place of a folder."""
-    with mounted(folder, "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs"):
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of 64 KiB in the place of a folder."""
+    with mounted(folder, "-t", "tmpfs", "-o", "size=65536,mode=755", "tmpfs"):
         yield
 
 

@@ -108,14 +108,13 @@ async def ask_in_memory(
     certificate: Pair | None = None,
     closes: bool = False,
     address: str = "127.0.0.1",
-    port: int | None = URI_PORT,
 ) -> Answer:
     """One connection: send the chunks one by one, then read to the end."""
     ours, theirs = memory_stream_pair()
     received = bytearray()
     clean = False
     async with keeping_time(server), trio.open_nursery() as nursery:
-        nursery.start_soon(server.connections.serve, theirs, address, 50000, port)
+        nursery.start_soon(server.connections.serve, theirs, address, 50000, URI_PORT)
         client = TLSStream(
             ours,
             client_context(certificate),  # type: ignore[arg-type]  # as above

@@ -21,14 +21,14 @@ class HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
-def wait_until(ask: Callable[[], object], expected: object = True, *, patience: float = PATIENCE) -> None:
-    """Ask until that is the answer. ``patience``: seconds.
+def wait_until(ask: Callable[[], object], expected: object = True) -> None:
+    """Ask until that is the answer.
 
     Only for what gives no event. The kernel tells nobody that a process has a new child or another
     socket, and a file system only now and then that something was written. What a server says is
     waited for by `Serving.wait_for_err` and `Serving.lines`, the end of processes by `wait_for_end`.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while (answer := ask()) != expected:
         assert time.monotonic() < deadline, answer
         time.sleep(PAUSE)

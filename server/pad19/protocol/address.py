@@ -1,4 +1,4 @@
-"""IP addresses of clients, as sockets and PROXY headers give them."""
+"""IP addresses, as sockets, PROXY headers and the hosts of URIs give them."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -18,6 +18,15 @@ def parse_address(text: str) -> IPAddress:
 def unmapped(ip: IPAddress) -> IPAddress:
     """A socket for both families says ``::ffff:192.0.2.1``, but one client has one address: ``192.0.2.1``."""
     return (isinstance(ip, IPv6Address) and ip.ipv4_mapped) or ip
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, with or without brackets, and no name."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=4096)

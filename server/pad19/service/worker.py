@@ -21,13 +21,14 @@ from pad19.dispatch.limits.shared_counts import SharedCounts
 from pad19.dispatch.listener import Listener
 from pad19.dispatch.record import Record
 from pad19.dispatch.router import Handler, Router
+from pad19.protocol.address import is_address
 from pad19.tls.certificate import CertificateError, Credentials, load
 from pad19.tls.certificate_folder import files
 from pad19.tls.context import Contexts
 from pad19.tls.making import load_or_make
 
 from .config.capsule import Capsule
-from .config.hosts import default_host, is_address
+from .config.hosts import default_host
 from .config.model import Config, ConfigError
 from .config.routes_folder import problem_beside_file
 from .descriptors import make_room

@@ -49,19 +49,8 @@ def main() -> None:
 
 def _work() -> int:
     """The exit status."""
-    # Until trio runs, SIGTERM ends the process as it ends any other.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, _ignore)  # not SIG_IGN, which programs would inherit
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_SUPERVISORS)
-    try:
-        order = Order.take(int(sys.argv[1]))
-    except (AttributeError, ImportError, TypeError) as error:
-        # Somebody has installed another version of pad19 meanwhile.
-        sys.exit(f"pad19: a worker does not understand its supervisor ({error}): restart pad19")
-    for fd in order.descriptors:
-        os.set_inheritable(fd, False)
+    _ignore_what_is_for_supervisors()
+    order = _take_order()
     _die_with(order.lifeline)
     if order.size > 1:
         _wait_for_a_turn()
@@ -108,8 +97,25 @@ def _work() -> int:
     return 1 if problems else 0
 
 
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Survive a signal that was for the supervisor."""
+def _ignore_what_is_for_supervisors() -> None:
+    """Survive signals that were for the supervisor. Until trio runs, SIGTERM ends us as it ends any other."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda _number, _frame: None)  # not SIG_IGN, which programs would inherit
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_SUPERVISORS)
+
+
+def _take_order() -> Order:
+    """What the supervisor hands over; programs that routes start get none of its descriptors."""
+    try:
+        order = Order.take(int(sys.argv[1]))
+    except (AttributeError, ImportError, TypeError) as error:
+        # Somebody has installed another version of pad19 meanwhile.
+        sys.exit(f"pad19: a worker does not understand its supervisor ({error}): restart pad19")
+    for fd in order.descriptors:
+        os.set_inheritable(fd, False)
+    return order
 
 
 def _name_what_routes_say() -> int:

@@ -9,12 +9,12 @@ import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from ipaddress import ip_address
 
 import trio
 from cryptography import x509
 from OpenSSL import SSL
 
+from pad19.protocol.address import is_address
 from pad19.protocol.client import Identity
 from pad19.protocol.response_reader import BadHeader, Header, ResponseReader
 from pad19.protocol.uri import wildcard_of
@@ -191,15 +191,7 @@ async def _shake_hands(stream: TLSStream, name: str) -> Connection:
 
 def _server_name(host: str) -> str:
     """What goes into the SNI: a name without its trailing dot, and no address (RFC 6066, section 3)."""
-    return "" if _is_address(host) else host.removesuffix(".")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
+    return "" if is_address(host) else host.removesuffix(".")
 
 
 def _reasons(error: OSError) -> str:

@@ -42,17 +42,15 @@ EARLIER = timedelta(days=1)  # a client whose clock is slow must not find it "no
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, section 4.1.2.5
 
 
-def load_or_make(
-    host: str, folder: Path, *, years: int = YEARS, now: datetime | None = None
-) -> tuple[Credentials, bool]:
+def load_or_make(host: str, folder: Path) -> tuple[Credentials, bool]:
     """The credentials of a host, and whether they were made just now because there were none.
 
     Raises:
         CertificateError: What is there cannot be used, or the folder cannot be written.
     """
     certificate_path, key_path = files(host, folder)
-    made = _make(host, folder, years, now)
-    return load(certificate_path, key_path, host=host, now=now), made
+    made = _make(host, folder, YEARS, None)
+    return load(certificate_path, key_path, host=host), made
 
 
 def make(

@@ -27,7 +27,7 @@ from pad19.tls.identity import identify
 from pad19.tls.known_hosts import KnownHosts
 from pad19.tls.stream import TLSStream
 from support.fake_server import FakeServer, Script, answers, floods, running, stalls, truncates
-from support.tls import Pair, self_signed
+from support.tls import self_signed
 
 TIMEOUTS = Timeouts(connect=10, header=20, stall=30)
 SETTLED = 0.05  # seconds of real time in which nothing happens any more
@@ -38,8 +38,8 @@ def place(port: int) -> URI:
     return parse_upstream(f"gemini://127.0.0.1:{port}/")
 
 
-def trusting(pair: Pair | None = None) -> Pinned:
-    return Pinned([identify((pair or self_signed()).certificate).key_fingerprint])
+def trusting() -> Pinned:
+    return Pinned([identify(self_signed().certificate).key_fingerprint])
 
 
 def upstream(server: FakeServer, trust: Trust | None = None) -> Upstream:

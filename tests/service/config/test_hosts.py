@@ -1,6 +1,6 @@
 import pytest
 
-from pad19.service.config.hosts import default_host, is_address, read_host
+from pad19.service.config.hosts import default_host, read_host
 
 READ = [  # as written, as compared
     ("example.org", "example.org"),
@@ -62,14 +62,6 @@ REFUSED = [
 def test_refuses(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the caller has the words for the owner of the file
         read_host(text)
-
-
-ADDRESSES = [("192.0.2.1", True), ("[2001:db8::1]", True), ("a.org", False), ("*.a.org", False)]
-
-
-@pytest.mark.parametrize(("host", "expected"), ADDRESSES)
-def test_addresses_are_no_names(host: str, expected: bool) -> None:
-    assert is_address(host) == expected
 
 
 def test_the_default_is_a_name_if_there_is_one() -> None:

@@ -1,8 +1,9 @@
 """Host names and addresses as a capsule's owner writes them."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
+from pad19.protocol.address import is_address
 from pad19.protocol.uri import normalize_host
 
 WILDCARD = "*."
@@ -37,15 +38,6 @@ def read_host(text: str) -> str:
     if any(label.startswith("-") or label.endswith("-") for label in host.split(".")):
         raise ValueError("no registry has such a name")  # RFC 952; in requests, names are only compared
     return prefix + host
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address and no name."""
-    try:
-        ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def default_host(hosts: Sequence[str]) -> str:

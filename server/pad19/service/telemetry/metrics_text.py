@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from pad19.protocol.status import Status
 
-from .scoreboard import Histogram
+from .scoreboard import Histogram, Totals
 from .status import Snapshot
 
 _STATES = ("starting", "ready", "draining")
@@ -47,15 +47,24 @@ class Exposition(Collector):
 
 def families(snapshot: Snapshot) -> Iterator[Metric]:
     """All metrics. Labels are from lists of ours, or from the configuration: their number is bounded."""
-    totals = snapshot.totals
-    workers = snapshot.workers
     yield InfoMetricFamily("pad19", "What runs.", {"version": snapshot.version})
     yield GaugeMetricFamily("pad19_up", "Whether a worker takes connections.", snapshot.is_serving)
     yield GaugeMetricFamily("pad19_uptime_seconds", "Since the start of the server.", snapshot.uptime_s)
-    yield CounterMetricFamily("pad19_connections", "Connections that have ended.", totals.connections)
-    yield GaugeMetricFamily(
-        "pad19_open_connections", "Connections that are open now.", snapshot.open_connections
+    yield from _of_connections(snapshot.totals, snapshot.open_connections)
+    yield from _of_workers(snapshot)
+    family = GaugeMetricFamily(
+        "pad19_certificate_expiry_seconds",
+        "When the certificate of a host expires, in Unix time.",
+        labels=["host"],
     )
+    for certificate in snapshot.certificates:
+        family.add_metric([certificate.host], certificate.not_after.timestamp())
+    yield family
+
+
+def _of_connections(totals: Totals, open_connections: int) -> Iterator[Metric]:
+    yield CounterMetricFamily("pad19_connections", "Connections that have ended.", totals.connections)
+    yield GaugeMetricFamily("pad19_open_connections", "Connections that are open now.", open_connections)
     # Counters begin at 0, so that their first increase is seen as one.
     statuses = {int(status): 0 for status in Status} | totals.statuses
     yield _counter(
@@ -79,6 +88,10 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         totals.durations,
     )
     yield _histogram("pad19_response_bytes", "Bodies of 2x answers, as far as they were sent.", totals.sizes)
+
+
+def _of_workers(snapshot: Snapshot) -> Iterator[Metric]:
+    workers = snapshot.workers
     yield GaugeMetricFamily(
         "pad19_worker_generation", "Of the workers that take connections.", snapshot.generation
     )
@@ -94,14 +107,6 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield CounterMetricFamily("pad19_worker_restarts", "Workers that crashed.", snapshot.restarts)
     reloads = {"succeeded": snapshot.reloads.succeeded, "failed": snapshot.reloads.failed}
     yield _counter("pad19_reloads", "Changes of the configuration.", "outcome", reloads)
-    family = GaugeMetricFamily(
-        "pad19_certificate_expiry_seconds",
-        "When the certificate of a host expires, in Unix time.",
-        labels=["host"],
-    )
-    for certificate in snapshot.certificates:
-        family.add_metric([certificate.host], certificate.not_after.timestamp())
-    yield family
 
 
 def _counter(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:
