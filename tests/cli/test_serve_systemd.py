@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pad19.cli.serve import serve
+from support.manager import manager_at
 from support.process import COMMAND, PATIENCE, connect_socket, connect_tls, fetch, gemini, serving
 
 PAGE = b"20 text/gemini\r\n# Pad 19\n"
@@ -27,9 +28,7 @@ def content(tmp_path: Path) -> Path:
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
     """Reads what a service tells systemd."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(PATIENCE)
-        sock.bind(str(tmp_path / "notify"))
+    with manager_at(str(tmp_path / "notify")) as sock:
         yield sock
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from support import titan
 from support.capsule_folder import make_folder
-from support.process import PATIENCE, Serving
+from support.manager import manager_at
+from support.process import Serving
 
 
 @pytest.fixture
@@ -19,9 +20,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def manager(folder: Path) -> Iterator[socket.socket]:
     """Reads what a service tells systemd."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(PATIENCE)
-        sock.bind(str(folder / "notify"))
+    with manager_at(str(folder / "notify")) as sock:
         yield sock
 
 

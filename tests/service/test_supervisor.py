@@ -18,6 +18,7 @@ from pad19.service.config.model import Config, Server
 from pad19.service.handover import Closed, Ready, Report, Shown
 from pad19.service.logs import messages
 from pad19.service.supervisor import Supervisor
+from support.manager import manager_at
 from support.waiting import is_readable
 
 PATIENCE = 10.0  # seconds until something that must happen counts as missing
@@ -125,9 +126,7 @@ def configuration(workers: int = 1) -> Config:
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     # It ignores them afterwards, since a process would end.
     before = {number: signal.getsignal(number) for number in signals.CAUGHT}
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.settimeout(PATIENCE)
-        manager.bind(str(tmp_path / "notify"))
+    with manager_at(str(tmp_path / "notify")) as manager:
         stage = Stage(manager)
 
         class Enrolled(Puppet):

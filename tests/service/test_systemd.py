@@ -10,6 +10,7 @@ import pytest
 
 from pad19.service import systemd
 from pad19.service.systemd import ActivationError, activated
+from support.manager import manager_at
 
 NAMES = (
     "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM",
@@ -31,11 +32,9 @@ def manager(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[socket.socket]:
     """What reads messages in the place of systemd."""
-    name = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
-        sock.bind(name if request.param == "path" else f"\0{name}")
-        monkeypatch.setenv("NOTIFY_SOCKET", name if request.param == "path" else f"@{name}")
+    name = str(tmp_path / "notify") if request.param == "path" else f"@{tmp_path / 'notify'}"
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    with manager_at(name) as sock:
         yield sock
 
 
