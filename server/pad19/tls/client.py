@@ -7,7 +7,7 @@ the host (TOFU) before asking, since a request can be a secret. Deadlines are th
 import errno
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 
 import trio
@@ -173,8 +173,9 @@ async def _reach(host: str, port: int) -> trio.SocketStream:
     except socket.gaierror as error:
         raise ConnectFailed(f"{host} has no address that could be found ({error.strerror})") from error
     except OSError as error:
-        reasons = _reasons(error)
-        hint = ": is the server running?" if os.strerror(errno.ECONNREFUSED) in reasons else ""
+        numbers = _numbers(error)
+        reasons = ", ".join(map(os.strerror, numbers)) or str(error)
+        hint = ": is the server running?" if errno.ECONNREFUSED in numbers else ""
         raise ConnectFailed(f"{host}:{port} cannot be reached ({reasons}){hint}") from error
 
 
@@ -194,11 +195,10 @@ def _server_name(host: str) -> str:
     return "" if is_address(host) else host.removesuffix(".")
 
 
-def _reasons(error: OSError) -> str:
-    """Why each of the addresses failed: usually one reason for all of them."""
+def _numbers(error: OSError) -> Collection[int]:
+    """Why each of the addresses failed: usually one errno for all of them."""
     errors = error.__cause__.exceptions if isinstance(error.__cause__, ExceptionGroup) else (error,)
-    numbers = [each.errno for each in errors if isinstance(each, OSError) and each.errno]
-    return ", ".join(dict.fromkeys(map(os.strerror, numbers))) or str(error)
+    return dict.fromkeys(each.errno for each in errors if isinstance(each, OSError) and each.errno)
 
 
 def _explain(name: str, error: trio.BrokenResourceError | OSError) -> str:

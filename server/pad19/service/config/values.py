@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -83,12 +83,12 @@ def _network(text: str, _folder: Path) -> IPv4Network | IPv6Network:
     if "%" in text:
         raise ValueError
     try:
-        return ip_network(text)
-    except ValueError as error:
-        if "host bits set" in str(error):
-            network = ip_network(text, strict=False)
-            raise ValueError(f'must begin with the first address, as "{network}" does') from None
+        network = ip_network(text, strict=False)
+    except ValueError:
         raise ValueError from None  # the description says it better
+    if ip_interface(text).ip != network.network_address:
+        raise ValueError(f'must begin with the first address, as "{network}" does')
+    return network
 
 
 def _pattern(text: str, _folder: Path) -> str:
