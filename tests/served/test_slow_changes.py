@@ -77,9 +77,9 @@ def test_a_file_that_is_written_slowly_is_read_when_it_is_complete(members: Path
 
 def test_so_is_one_that_nobody_has_read_so_far(members: Path) -> None:
     """It belongs to a configuration that could not be read, so there is nothing to compare it with."""
-    configure(members, watch=True, capsule="hosts = ['a.example']")
+    configure(members, watch=True, capsule="hosts = ['a.example']\ncontent = 'another'")
     configuration = (members / "pad19.toml").read_text()
-    write(members, {"sites/a.toml": "broken"})
+    write(members, {"another/index.gmi": "", "sites/a.toml": "broken"})
     with serving(members, home=members) as server:
         write(members, {"pad19.toml": f"include = 'sites/*.toml'\n{configuration}"})
         server.wait_for_err(NOT_RELOADED)
