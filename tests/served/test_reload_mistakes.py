@@ -49,6 +49,11 @@ def no_file(folder: Path, _stack: ExitStack) -> list[str]:
     return ["pad19.toml cannot be read (Is a directory)"]
 
 
+def nothing_in_it(folder: Path, _stack: ExitStack) -> list[str]:
+    (folder / "pad19.toml").write_text("")
+    return ["pad19.toml has become empty: put back what was in it, or a comment if you mean that"]
+
+
 def missing_content(folder: Path, _stack: ExitStack) -> list[str]:
     configure(folder, capsule="content = 'missing'")
     return ["there is no such folder"]
@@ -81,7 +86,8 @@ def taken_port(folder: Path, stack: ExitStack) -> list[str]:
 
 
 MISTAKES: list[Callable[[Path, ExitStack], list[str]]] = [
-    broken_toml, two_mistakes, no_file, missing_content, unreadable_key, wrong_key, no_log, taken_port,
+    broken_toml, two_mistakes, no_file, nothing_in_it, missing_content, unreadable_key, wrong_key, no_log,
+    taken_port,
 ]  # fmt: skip
 
 

@@ -170,6 +170,29 @@ def test_a_missing_file_is_not_another_configuration(folder: Path) -> None:
         assert server.err.count(NOT_RELOADED) == 1
 
 
+def test_files_that_are_empty_for_a_while_are_no_other_configuration(folder: Path) -> None:
+    """As ``sops --decrypt secret.toml > pad19.toml`` leaves them: for seconds, or for ever if it fails."""
+    write(folder, {"sites/a.toml": "[[capsule]]\nhosts = ['a.example']\ncontent = '../content'\n"})
+    capsule = "hosts = ['localhost']"
+    configure(folder, watch=True, capsule=capsule)
+    text = f"include = 'sites/*.toml'\n{(folder / 'pad19.toml').read_text()}"
+    write(folder, {"pad19.toml": text})
+    with serving(folder, home=folder) as server:
+        shown = fingerprint(server.address, "a.example")
+        for count, name in enumerate(("pad19.toml", "sites/a.toml"), 1):
+            before = (folder / name).read_text()
+            (folder / name).write_text("")
+            server.wait_for_err(NOT_RELOADED, count)
+            assert f"pad19: {folder}/{name} has become empty: put back" in server.err
+            assert received(server.address) == page()
+            assert fingerprint(server.address, "a.example") == shown
+            (folder / name).write_text(before)
+            server.wait_for_err(RELOADED, count)
+        (folder / "sites/a.toml").unlink()
+        server.wait_for_err(RELOADED, 3)
+        assert server.err.count(NOT_RELOADED) == 2
+
+
 def test_what_was_missing_and_comes_is_noticed(folder: Path) -> None:
     configure(folder, watch=True)
     with serving(folder, home=folder) as server:

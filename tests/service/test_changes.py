@@ -104,6 +104,34 @@ def test_a_file_comes_and_goes(story: Story) -> None:
     assert news(story)
 
 
+EMPTIED = [  # what an included file had in it, and those of both that count when both are empty
+    ("[[capsule]]\nhosts = ['a.test']\ncontent = '../content'", "pad19.toml sites/a.toml"),
+    ("", "pad19.toml"),
+]
+
+
+@pytest.mark.parametrize(("included", "expected"), EMPTIED)
+def test_files_are_emptied(story: Story, included: str, expected: str) -> None:
+    write(story.folder / "sites/a.toml", included)
+    story.serve()
+    assert not story.changes.emptied
+    for name in ("pad19.toml", "sites/a.toml"):
+        (story.folder / name).write_text("")
+    for _ in range(2):
+        assert story.changes.emptied == [str(story.folder / name) for name in expected.split()]
+        story.changes.reading()  # in vain
+    write(story.file, "# as it should be\n")
+    (story.folder / "sites/a.toml").unlink()
+    assert not story.changes.emptied
+
+
+def test_a_file_that_was_empty_may_be_so(story: Story) -> None:
+    write(story.file, "")
+    story.serve()
+    story.file.touch()
+    assert not story.changes.emptied
+
+
 IRRELEVANT = ["other.toml", "sites/a.toml~", "sites/a.txt", "certs/b.key", "content/index.gmi"]
 
 

@@ -98,6 +98,9 @@ def test_all_that_a_configuration_is_made_of(tmp_path: Path) -> None:
         )
     }  # fmt: skip
     assert folders == {os.fspath(tmp_path / name) for name in ("sites", "routes", "routes/blog", "other")}
+    assert sources.configuration(config) == {
+        os.fspath(tmp_path / name) for name in ("pad19.toml", "sites/a.toml")
+    }
 
 
 WATCHED = [  # include, and the folders in which more files may appear
@@ -121,6 +124,8 @@ def test_where_included_files_may_appear(pattern: str, watched: list[str], tmp_p
 
 
 def test_a_folder_of_pages_is_made_of_nothing(tmp_path: Path) -> None:
-    files, folders = sources.sources(Config(capsules=(Capsule(content=tmp_path),)))
+    config = Config(capsules=(Capsule(content=tmp_path),))
+    assert not sources.configuration(config)
+    files, folders = sources.sources(config)
     assert files == {os.fspath(tmp_path / "pad19.toml")}  # which would be another matter
     assert not folders

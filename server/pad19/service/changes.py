@@ -1,8 +1,8 @@
 """Whether a configuration, or what belongs to it, is another one than the last time it was read."""
 
 from .config.model import Config
-from .signature import Signatures, signatures
-from .sources import sources
+from .signature import Signatures, signatures, size
+from .sources import configuration, sources
 from .watch import Watcher
 
 POLL = 10.0  # seconds between two looks at everything: events can get lost
@@ -14,6 +14,7 @@ class Changes:
     def __init__(self, watcher: Watcher) -> None:
         self._config: Config | None = None
         self._known: Signatures = {}
+        self._filled: set[str] = set()  # of the files of the configuration that is served
         self._watcher = watcher
 
     @property
@@ -41,7 +42,17 @@ class Changes:
         self._config = config
         paths, _ = sources(config)
         self._known = {path: self._known.get(path) for path in paths} | files
+        self._filled = {path for path in configuration(config) if size(self._known.get(path))}
         self._watch()
+
+    @property
+    def emptied(self) -> list[str]:
+        """Files of the configuration that have nothing in them any more.
+
+        To TOML that is as good as any other text. But a full disk leaves such files, and so does, until it
+        comes to an end, a program whose output goes to ``> pad19.toml``.
+        """
+        return sorted(path for path, now in signatures(self._filled).items() if size(now) == 0)
 
     def knows(self, config: Config) -> bool:
         """Whether changes of its files are noticed."""

@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from . import systemd
 from .announcement import status_line
@@ -29,6 +30,7 @@ LOGGER = logging.getLogger("pad19.service")
 MAX_WORKERS = 64  # one for each core, but no more than can be asked for
 QUIET = 0.3  # seconds without another change, so that an rsync in progress is one change
 QUIET_IN_DEVELOPMENT = 0.02  # an author has saved one file, and waits
+_EMPTIED = "has become empty: put back what was in it, or a comment if you mean that"
 
 
 class Reloader:
@@ -148,6 +150,8 @@ class Reloader:
         if source and not os.path.lexists(source):
             # Without its file, a folder would be served as it lies there: code, keys and all.
             raise ConfigError((f"{shown_path(source)} is missing: put it back",))
+        if emptied := self._changes.emptied:
+            raise ConfigError(tuple(f"{shown_path(Path(path))} {_EMPTIED}" for path in emptied))
         return self._load()
 
     def _try_again(self, now: float) -> None:

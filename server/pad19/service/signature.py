@@ -31,3 +31,8 @@ def _signature(path: Path | str) -> Signature:
         found.st_uid,
         found.st_gid,
     )
+
+
+def size(signature: Signature) -> int | None:
+    """In bytes; None: the file is not there."""
+    return signature and signature[2]

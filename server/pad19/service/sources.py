@@ -13,15 +13,13 @@ MAX_FOLDERS = 1000  # of code below one folder; more is a mistake
 
 def sources(config: Config) -> tuple[set[str], set[str]]:
     """The files, as they are now, and the folders where more may appear."""
-    files: set[str] = set()
+    files = configuration(config)
     folders: set[str] = set()
     if config.source is not None:
         base = config.source.parent
-        found = {config.source, *config.included}
         for pattern in config.include:
-            found.update(matches(pattern, base))
+            files.update(map(os.fspath, matches(pattern, base)))
             folders.update(map(os.fspath, searched(pattern, base)))
-        files.update(map(os.fspath, found))
     for capsule in config.capsules:
         if config.source is None:  # the folder itself is served, until somebody writes one
             files.add(os.fspath(capsule.content / FILE_NAME))
@@ -30,6 +28,11 @@ def sources(config: Config) -> tuple[set[str], set[str]]:
             files |= more_files
             folders |= more_folders
     return files, folders
+
+
+def configuration(config: Config) -> set[str]:
+    """The files that it was read from."""
+    return {os.fspath(path) for path in (config.source, *config.included) if path is not None}
 
 
 def code(folder: Path) -> tuple[set[str], set[str]]:
