@@ -22,7 +22,7 @@ from support.capsule_folder import (
 from support.files import write
 from support.process import fingerprint, serving
 from support.tls import self_signed
-from support.waiting import wait_for_end, wait_until
+from support.waiting import kill_worker, wait_for_end, wait_until
 
 pytestmark = pytest.mark.machine
 
@@ -167,6 +167,28 @@ def test_a_missing_file_is_not_another_configuration(folder: Path) -> None:
         configure(folder, lang="de", watch=True)
         server.wait_for_err(RELOADED)
         assert received(server.address) == page("de")
+        assert server.err.count(NOT_RELOADED) == 1
+
+
+def test_certificates_that_are_missing_for_a_while_are_not_made_anew(folder: Path) -> None:
+    """Their folder is being restored, or is not mounted. Visitors would be warned of another key."""
+    configure(folder, watch=True)
+    with serving(folder, home=folder) as server:
+        shown = fingerprint(server.address)
+        (folder / "certs").rename(folder / "elsewhere")
+        server.wait_for_err(NOT_RELOADED)
+        assert f"pad19: {folder}/certs/localhost.crt and localhost.key are missing: put them" in server.err
+        assert fingerprint(server.address) == shown
+        kill_worker(server)
+        assert fingerprint(server.address) == shown
+        (folder / "elsewhere").rename(folder / "certs")
+        server.wait_for_err(RELOADED)
+        assert fingerprint(server.address) == shown
+        configure(folder, watch=True, capsule="hosts = ['a.example']")  # the other one may go
+        server.wait_for_err(RELOADED, 2)
+        (folder / "certs/localhost.crt").unlink()
+        (folder / "certs/localhost.key").unlink()
+        reload(server)
         assert server.err.count(NOT_RELOADED) == 1
 
 

@@ -44,6 +44,7 @@ def test_of_a_file_that_changes_meanwhile_the_state_that_the_first_one_has_read_
     newer: Signatures = dict.fromkeys(READY.files, (1, 2, 4, 4, 5, 6, 7))
     fleet.reported(fleet.workers[1], Ready(SHOWN, newer | {"added.py": None}))
     assert generation.files == {**READY.files, "added.py": None}  # so the newer one is a change
+    assert generation.known == set(READY.files)
 
 
 def test_who_has_made_certificates_is_believed(owner: FakeOwner, fleet: Fleet[FakeChild]) -> None:

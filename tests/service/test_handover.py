@@ -55,6 +55,7 @@ def test_an_order_arrives_as_it_was_given(tmp_path: Path) -> None:
         sockets=sockets,
         reports=11,
         lifeline=13,
+        known=frozenset({"a.crt"}),
     )
     fd = order.put()
     try:

@@ -136,6 +136,34 @@ def test_a_site_has_all_hosts(folder: Path) -> None:
     assert Site.build(config).made == frozenset()
 
 
+MISSING = [  # files that are gone, whether their host is known, whether another pair is made
+    (".crt .key", True, False),
+    (".crt .key", False, True),
+    (".crt", True, True),  # with the same key
+]
+
+
+@pytest.mark.parametrize(("gone", "is_known", "is_made"), MISSING)
+def test_a_key_that_visitors_know_is_not_made_anew(
+    folder: Path, gone: str, is_known: bool, is_made: bool
+) -> None:
+    config = configured(folder, Capsule(content=folder / "content", hosts=("a.example", "b.example")))
+    Site.build(config)
+    certificate, key = files("a.example", folder / "certs")
+    for suffix in gone.split():
+        certificate.with_suffix(suffix).unlink()
+    known = {str(certificate), str(key)} if is_known else set()
+    if is_made:
+        assert Site.build(config, known=known).made == {"a.example"}
+        return
+    with pytest.raises(ConfigError) as caught:
+        Site.build(config, known=known)
+    assert caught.value.problems == (
+        f"{certificate} and a.example.key are missing: put them back, or restart pad19 to make others",
+    )
+    assert not certificate.exists()
+
+
 def test_a_certificate_of_its_own(folder: Path) -> None:
     made = make("a.example", folder / "mine")
     certificate, key = files("a.example", folder / "mine")

@@ -57,6 +57,7 @@ class WorkerProcess:
         number: int,
         size: int,
         slot: int,
+        known: frozenset[str],
     ) -> None:
         """Start it.
 
@@ -80,6 +81,7 @@ class WorkerProcess:
                 sockets=handed(sockets),
                 reports=theirs,
                 lifeline=lifeline,
+                known=known,
             )
             order_fd = order.put()
             with _blocked():

@@ -66,6 +66,11 @@ class Generation(Generic[C]):
         """
         self.files = files | self.files
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Those of them that were there."""
+        return frozenset(path for path, signature in self.files.items() if signature)
+
     def news(self, problems: Iterable[str]) -> list[str]:
         """Those that were not told yet: whoever comes next fails in the same way."""
         found = [problem for problem in dict.fromkeys(problems) if problem not in self.told]

@@ -48,6 +48,7 @@ class Order:
     keyring: int  # descriptor, see `keyring`
     reports: int  # descriptor to write to
     lifeline: int  # descriptor of a pipe that ends with the supervisor
+    known: frozenset[str] = frozenset()  # files that were there for the generation that serves
 
     def put(self) -> int:
         """Write it down. The descriptor is for the worker, and to be closed here afterwards.

@@ -128,17 +128,19 @@ class Supervisor:
     def _start(self, generation: Generation[WorkerProcess], number: int, slot: int) -> WorkerProcess:
         if generation.number not in self._keyrings:
             self._keyrings[generation.number] = keyring.make()
+        current = self._fleet.current
         child = WorkerProcess(
             generation.config,
             generation.sockets,
             self._shared.handed,
             self._keyrings[generation.number],
             is_development=self._is_development,
-            stands_in=generation is self._fleet.current,
+            stands_in=generation is current,
             generation=generation.number,
             number=number,
             size=generation.size,
             slot=slot,
+            known=current.known if current else frozenset(),
         )
         try:
             self._selector.register(child, selectors.EVENT_READ)

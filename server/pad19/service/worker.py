@@ -6,7 +6,8 @@ It never changes its mind. What can fail for the operator (certificates, folders
 
 import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,11 +58,16 @@ class Site:
 
     @classmethod
     def build(
-        cls, config: Config, backends: Backends | None = None, kept: Mapping[str, Credentials] | None = None
+        cls,
+        config: Config,
+        backends: Backends | None = None,
+        kept: Mapping[str, Credentials] | None = None,
+        known: Collection[str] = (),
     ) -> Self:
         """Load routes and certificates, and where there are none make certificates. Blocks.
 
-        ``kept``: certificates by host that were loaded before, and need not be again.
+        ``kept``: certificates by host that were loaded before, and need not be again. ``known``: files that
+        visitors have seen the certificates of, which are not made anew.
 
         Raises:
             ConfigError: Certificates that cannot be used or made, routes that cannot be loaded, no place for
@@ -97,7 +103,7 @@ class Site:
                 credentials[host] = kept[host]
                 continue
             try:
-                credentials[host], new = _credentials(capsule, host, config)
+                credentials[host], new = _credentials(capsule, host, config, known)
             except CertificateError as error:
                 problems.append(str(error))
                 continue
@@ -128,9 +134,17 @@ def shares_default(capsule: Capsule, host: str, default: str) -> bool:
     return host != default and is_address(host) and capsule.certificate is None
 
 
-def _credentials(capsule: Capsule, host: str, config: Config) -> tuple[Credentials, bool]:
+def _credentials(
+    capsule: Capsule, host: str, config: Config, known: Collection[str]
+) -> tuple[Credentials, bool]:
     if capsule.certificate is not None and capsule.key is not None:
         return load(capsule.certificate, capsule.key, host=host, elsewhere=True), False
+    pair = certificate, key = files(host, config.server.certs)
+    if os.fspath(certificate) in known and not any(map(os.path.lexists, pair)):
+        # A folder that is not mounted, or is being restored. Visitors trust the key that was there.
+        raise CertificateError(
+            f"{certificate} and {key.name} are missing: put them back, or restart pad19 to make others"
+        )
     return load_or_make(host, config.server.certs)
 
 

@@ -76,7 +76,7 @@ def _work() -> int:
         else:
             problems += error.problems
     try:
-        site = Site.build(order.config, backends, kept)
+        site = Site.build(order.config, backends, kept, order.known)
     except ConfigError as error:
         problems += error.problems
     else:
