@@ -390,3 +390,23 @@ async def test_a_rehearsal_goes_on_with_what_can_be_loaded(tmp_path: Path) -> No
     assert len(problems) == 1
     assert await ask(handlers[0], "/a.gmi") == "20 a"
     assert await ask(handlers[1], "/b/") == "20 "
+
+
+async def test_in_a_rehearsal_a_broken_file_leaves_the_others_and_programs(tmp_path: Path) -> None:
+    write(tmp_path, {"routes/a.py": BROKEN, "routes/b.py": PAGE.format("b"), "content/page.gmi": "file"})
+    write_script(tmp_path / "cgi-bin/touch", f"{SH}true")
+    capsule = with_routes(tmp_path, cgi={"/cgi-bin/": tmp_path / "cgi-bin"})
+    [handler], problems = rehearse(configured(tmp_path, capsule))
+    assert [problem.partition(",")[0] for problem in problems] == [str(tmp_path / "routes/a.py")]
+    for path in ("/a/", "/b/", "/cgi-bin/touch"):
+        assert await ask(handler, path) == "20 ", path
+    assert await ask(handler, "/page.gmi") == "20 file"
+    assert await ask(handler, "/none.gmi") == "51 not found"
+
+
+async def test_in_a_rehearsal_nothing_is_missing_where_a_broken_index_might_answer(tmp_path: Path) -> None:
+    write(tmp_path, {"routes/index.py": BROKEN, "content/page.gmi": "file"})
+    [handler], problems = rehearse(configured(tmp_path, with_routes(tmp_path)))
+    assert len(problems) == 1
+    assert await ask(handler, "/page.gmi") == "20 file"
+    assert not (await ask(handler, "/perhaps")).startswith("51")

@@ -18,7 +18,7 @@ from pad19.protocol.failure import Gone, NotFound, PermanentFailure, ServerUnava
 from pad19.protocol.pattern import Pattern, Template
 
 from .config.capsule import Capsule
-from .config.model import Config, ConfigError
+from .config.model import Config
 from .config.values import Who
 from .mounting import Backends
 from .uploads import own_terms, tokens_of
@@ -65,15 +65,8 @@ def rehearse(config: Config) -> tuple[list[Handler], list[str]]:
     Routes are loaded, which runs their modules, but never asked.
     """
     backends = Backends(config, is_rehearsal=True)
-    handlers: list[Handler] = []
-    problems: list[str] = []
-    for capsule in config.capsules:
-        try:
-            handlers.append(handler_for(capsule, backends, guarded=False))
-        except ConfigError as error:
-            problems += error.problems
-            handlers.append(handler_for(capsule, guarded=False))
-    return handlers, problems
+    handlers = [handler_for(capsule, backends, guarded=False) for capsule in config.capsules]
+    return handlers, list(dict.fromkeys(backends.problems))  # by an import, modules can share a mistake
 
 
 def _rules(capsule: Capsule) -> Iterator[tuple[Pattern, Rule]]:

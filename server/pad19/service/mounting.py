@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pad19.store.database import Database
     from pad19.store.sqlite import SQLiteStore
 
+    from .workbench import Workbench
+
 LOGGER = logging.getLogger("pad19.service")
 
 STORE = "store.sqlite3"  # below server.state
@@ -63,7 +65,7 @@ class Backends:
             config: A checked one.
             is_development: Mistakes in routes are shown to visitors, and are no reason not to serve.
             is_rehearsal: Routes are loaded, but neither they nor programs nor other servers answer: there
-                is an empty page where they would.
+                is an empty page where they would, also if they cannot be loaded. What does not work is told.
             stands_in: For a worker that died. What does not work is no reason not to serve the rest, and is
                 answered with 42.
             warns: Of what is served, but hardly as it was meant. One of several workers is enough.
@@ -227,7 +229,7 @@ class Backends:
         mounted: Mounted | Workbench
         if self._is_development:
             mounted = Workbench(lambda on_broken: read(on_broken=on_broken), mount)
-        elif self.stands_in:
+        elif self.stands_in or self._is_rehearsal:
             from . import makeshift
 
             instead = Instead(lambda _: lambda _: makeshift.CLOSED, lambda module: self.fails((str(module),)))
@@ -239,7 +241,7 @@ class Backends:
                 raise ConfigError(error.problems) from None
         if mounted.takes_uploads and capsule.titan is None:
             self._warn(capsule, "uploads to its routes are refused; to take them, write [capsule.titan]")
-        if self._is_rehearsal and isinstance(mounted, Mounted):  # as it is outside of development
+        if self._is_rehearsal:
             return _Rehearsed(mounted)
         self._mounted.append(mounted)
         return mounted
@@ -258,11 +260,14 @@ class Backends:
         Raises:
             ConfigError: And that is a reason not to serve.
         """
-        if not self.stands_in:
-            raise ConfigError(tuple(problems)) from None
-        from .makeshift import told
+        if self._is_rehearsal:
+            self.problems += problems
+        elif self.stands_in:
+            from .makeshift import told
 
-        self.problems += map(told, problems)
+            self.problems += map(told, problems)
+        else:
+            raise ConfigError(tuple(problems)) from None
 
     def _warn(self, capsule: Capsule, problem: str) -> None:
         if self.warns:
@@ -280,7 +285,7 @@ class Backends:
 class _Rehearsed:
     """Routes that do not answer, in front of files that do."""
 
-    def __init__(self, mounted: "Mounted") -> None:
+    def __init__(self, mounted: "Mounted | Workbench") -> None:
         self._mounted = mounted
 
     async def __call__(self, request: Request) -> Response:

@@ -59,6 +59,10 @@ class Workbench:
         """Whether there is a route for any. Nobody knows that of a module that is broken."""
         return self._is_whole and self._mounted.takes_uploads
 
+    def matches(self, request: Request) -> bool:
+        """Whether there is a route for it; see `Mounted`."""
+        return self._mounted.matches(request)
+
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
         """What must be entered before requests come. A module whose lifespan cannot begin is broken.
@@ -93,7 +97,7 @@ class Workbench:
             Failure: As `Mounted` does.
         """
         instead = self._at_root
-        if instead is None or self._mounted.matches(request):
+        if instead is None or self.matches(request):
             return await self._mounted(request)
         if request.upload is None and request.path != "/":
             with suppress(NotFound):
