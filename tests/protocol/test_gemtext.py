@@ -1,5 +1,7 @@
 """text/gemini: the line types of protocol section "Gemtext", and what untrusted text can do: nothing."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,6 +186,12 @@ def test_no_text_makes_a_line_of_another_type(text: str) -> None:
     assert types(Gemtext().heading(text)) == [Heading]
     assert types(Gemtext().item(text)) == [ListItem]
     assert types(Gemtext().preformatted(text, text)) == [Preformatted]
+
+
+@pytest.mark.parametrize("lines", ["# a", ["# a"], [Text("a"), "=> /b"], [5]])
+def test_a_page_is_not_made_of_text(lines: Any) -> None:
+    with pytest.raises(TypeError, match=r"write Gemtext\(\)\.text"):
+        Gemtext(lines)
 
 
 def test_page_is_built_by_chaining() -> None:

@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,6 +14,7 @@ import trio
 from pad19.protocol.failure import CGIError, Failure, Gone, NotFound
 from pad19.protocol.request import Request
 from pad19.protocol.response import Redirect, Response
+from pad19.routes.interface import Handler
 from pad19.routes.mounting import Mounted
 from pad19.routes.table import Routes
 from pad19.store.interface import StoreError
@@ -70,6 +72,50 @@ async def test_an_exception_is_logged_and_not_shown(
     assert record.exc_info[1] is error
     assert "in broken" in caplog.text  # the traceback
     assert "password" not in caplog.text
+
+
+async def sleep_by_asyncio(request: Request) -> str:
+    await asyncio.sleep(1)
+    return ""
+
+
+async def raise_what_is_returned(request: Request) -> str:
+    raise Redirect("/")  # type: ignore[misc]  # that is the mistake
+
+
+def open_beside_the_server(request: Request) -> str:
+    return Path("absent.txt").read_text()
+
+
+def open_a_certain_file(request: Request) -> str:
+    return Path("/absent/absent.txt").read_text()
+
+
+MENDS: list[tuple[Handler, str | None]] = [
+    (sleep_by_asyncio, "pad19 runs on trio"),
+    (raise_what_is_returned, "return Input, Redirect"),
+    (open_beside_the_server, "relative paths start where pad19 was started"),
+    (open_a_certain_file, None),
+]
+
+
+@pytest.mark.parametrize(("handler", "mend"), MENDS)
+async def test_a_frequent_mistake_is_logged_with_its_mend(
+    handler: Handler, mend: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    routes = Routes()
+    routes.gemini("/")(handler)
+    assert (await answer(Mounted(routes), ask("/"))).startswith("42 internal error, id ")
+    last = caplog.text.splitlines()[-1]
+    assert last.startswith(mend) if mend else last.startswith("FileNotFoundError: ")
+
+
+async def test_an_error_that_is_raised_twice_has_one_note() -> None:
+    error = FileNotFoundError(2, "No such file or directory", "absent.txt")
+    mounted = Mounted(raising(error))
+    for _ in range(2):
+        await answer(mounted, ask("/broken"))
+    assert len(error.__notes__) == 1
 
 
 async def test_a_store_that_cannot_be_used_is_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -171,7 +171,14 @@ class Gemtext:
     __slots__ = ("_lines",)
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
+        """Begin with these.
+
+        Raises:
+            TypeError: Something else is among them: text would be written as it is, or letter by letter.
+        """
         self._lines = list(lines)
+        if not all(isinstance(line, Line) for line in self._lines):
+            raise TypeError('Gemtext() is given lines, and no text: write Gemtext().text("...")')
 
     @property
     def lines(self) -> tuple[Line, ...]:

@@ -6,6 +6,7 @@ would end with all that it serves.
 """
 
 import signal
+from pathlib import PurePath
 
 import trio
 
@@ -36,3 +37,15 @@ def unwrapped(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def mend_of(error: BaseException) -> str | None:
+    """What to write instead, where Python's message does not say it and authors stumble most."""
+    match error:
+        case RuntimeError(args=("no running event loop",)):
+            return "pad19 runs on trio, not on asyncio: use trio here, or write def, which runs in a thread"
+        case TypeError(args=(str(text),)) if text.startswith("exceptions must derive from BaseException"):
+            return "return Input, Redirect and the like; what is raised are failures, such as NotFound"
+        case FileNotFoundError(filename=str(name)) if not PurePath(name).is_absolute():
+            return "relative paths start where pad19 was started; this file is in Path(__file__).parent"
+    return None

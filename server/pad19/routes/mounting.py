@@ -24,7 +24,7 @@ from .call import Call
 from .frames import summary_of
 from .interface import Capsule, Lifespan
 from .lifespan import ignore, living
-from .mistakes import is_want_of_threads, parted, unwrapped
+from .mistakes import is_want_of_threads, mend_of, parted, unwrapped
 from .paths import by_path
 from .results import Results, ServeFile, page_type
 from .table import TITAN, TITAN_EDIT, Routes, declared
@@ -212,6 +212,8 @@ class Mounted:
             if flaw is None:
                 raise stop or inner
             flaw.__cause__, mistake = inner, flaw
+        elif (mend := mend_of(inner)) and mend not in getattr(inner, "__notes__", ()):
+            inner.add_note(mend)
         error_id = secrets.token_hex(4)
         # Without the query: what visitors answer to a prompt does not belong into a log.
         if isinstance(inner, StoreError):  # nobody's bug, and its sentence says all

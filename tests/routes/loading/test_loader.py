@@ -200,6 +200,16 @@ BROKEN = [  # text of a.py, problem
         "from pad19 import Routes\nroutes = Routes()\n\nroutes.gemini('/', cert=True)(print)",
         ", line 4: TypeError: Routes.gemini() got an unexpected keyword argument 'cert'",
     ),
+    (
+        "from pad19 import Routes\nroutes = Routes\n@routes.gemini('/')\ndef f(request): ...",
+        ", line 3: TypeError: Routes.gemini() missing 1 required positional argument: 'pattern': "
+        "write routes = Routes(), with parentheses",
+    ),
+    (
+        "open('absent.txt')",
+        ", line 1: FileNotFoundError: [Errno 2] No such file or directory: 'absent.txt': "
+        "relative paths start where pad19 was started; this file is in Path(__file__).parent",
+    ),
     ("from pad19 import Template", None),
     ("raise ImportError", ", line 1: ImportError"),
     ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", ", line 3: a.E: <exception str() failed>"),
@@ -222,6 +232,13 @@ def test_a_mistake_is_a_sentence(tmp_path: Path, text: str, problem: str | None)
         assert PARTS[text] in found
     else:
         assert found == f"{file}{problem}"
+
+
+@pytest.mark.parametrize("text", ["x = 'caf\xe9'", "\xfc = 1"])
+def test_a_file_in_another_encoding(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.py").write_text(text, "latin-1")
+    (found,) = problems_of(tmp_path)
+    assert found.endswith(": save the file as UTF-8")
 
 
 MISSPELT = [  # text, what is meant

@@ -13,6 +13,7 @@ from pad19.protocol.request import Request
 from pad19.protocol.response import Reply
 from pad19.routes.frames import Frame, format_whole, frames_of, summary_of
 from pad19.routes.interface import RouteError
+from pad19.routes.mistakes import mend_of
 from pad19.routes.naming import is_private, plain
 from pad19.routes.table import Routes
 
@@ -54,13 +55,17 @@ class BrokenModule:
         """What to do about it, where that is known."""
         if isinstance(self.error, SystemExit):
             return "let it only declare what there is"
+        if isinstance(self.error, SyntaxError) and _ENCODED.search(self.summary):
+            return "save the file as UTF-8"
         if found := _CALLED.search(self.summary):
             return f"write @routes.{found[1]} without parentheses"
+        if _UNMADE.search(self.summary):
+            return "write routes = Routes(), with parentheses"
         if meant := _meant(self.summary):
             return f"write {meant}"
         name = self.error.name if isinstance(self.error, ModuleNotFoundError) else None
         if not name or not isinstance(name, str):
-            return None
+            return mend_of(self.error)
         folder = self.file.parent if self.file else None
         if is_private(name):
             return f"there is no {plain(name).replace('.', '/')}.py"
@@ -95,6 +100,8 @@ def routes_instead(answer: Answer) -> Routes:
 
 
 _CALLED = re.compile(r"Routes\.(around|lifespan|background)\(\) missing 1 required positional argument")
+_UNMADE = re.compile(r"Routes\.(gemini|titan)\(\) missing 1 required positional argument: 'pattern'")
+_ENCODED = re.compile("'utf-?8' codec can't decode|Non-UTF-8 code", re.IGNORECASE)
 _MISSPELT = re.compile(
     r"cannot import name '(?P<name>\w+)' from 'pad19'"
     r"|Routes\.(?P<method>\w+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'"
