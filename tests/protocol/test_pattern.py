@@ -137,6 +137,8 @@ NO_PATTERN = [
     ("/a/%2e", "must have no segment . or .."),
     ("/100%", "must be a path, but it has a percent sign"),
     ("/%ff", "must be a path, but it has percent-encoded octets that are not UTF-8"),
+    ("/old/*", "must have {rest:path} at its end in place of *"),
+    ("/*.gmi", "must have {rest:path} at its end in place of *"),
     ("/{x}.gmi", "must have {name}"),
     ("/a{x}", "must have {name}"),
     ("/{", "must have {name}"),

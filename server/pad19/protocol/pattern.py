@@ -70,6 +70,8 @@ class Pattern:
             raise ValueError("must have no control characters")
         if "?" in text or "#" in text:
             raise ValueError("must be a path alone, without ? and #")
+        if "*" in text:  # it would mean itself, and no author means that
+            raise ValueError("must have {rest:path} at its end in place of *, or %2A for the character")
         parts = tuple(_parse_part(part, further) for part in text[1:].split("/"))
         if len(parts) > MAX_SEGMENTS:
             raise ValueError(f"must have at most {MAX_SEGMENTS} segments")

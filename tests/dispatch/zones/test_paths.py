@@ -17,6 +17,8 @@ PATHS = [  # as written, the segments or what is wrong
     ("//", "must have no empty segment"),
     ("//members", "must have no empty segment"),
     ("/members//", "must have no empty segment"),
+    ("/members/*", r"must have no \* and no \{, since a zone is all that is below its path$"),
+    ("/members/{rest:path}", r"must have no \* and no \{"),
     ("/a//b", "must have no empty segment"),
     ("/a/../b", r"must have no segment \. or \.\."),
     ("/%2e", r"must have no segment \. or \.\."),

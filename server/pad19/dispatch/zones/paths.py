@@ -28,6 +28,8 @@ def parse_path(text: str) -> Segments:
         raise ValueError("must have no control characters")
     if "?" in text or "#" in text:
         raise ValueError("must be a path alone, without ? and #")
+    if "*" in text or "{" in text:  # they would mean themselves, so that nothing were guarded
+        raise ValueError("must have no * and no {, since a zone is all that is below its path")
     try:
         segments = tuple(percent_decode(part) for part in text.strip("/").split("/")) if text != "/" else ()
     except InvalidURI as error:
