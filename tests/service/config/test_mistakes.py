@@ -248,6 +248,10 @@ SINGLE = [  # text, the one problem
     ('["a\\u001b"]\n["a\\u001b"]', 'line 2: there is a section "a\\u001b" already: put'),
     ("a = True", "line 1, column 5 is not TOML (invalid value): write true and false in small letters"),
     ("a = [False]", "line 1, column 6 is not TOML (invalid value): write true and false in small letters"),
+    ("a = TRUE", "line 1, column 5 is not TOML (invalid value): write true and false in small letters"),
+    ("a = yes", "line 1, column 5 is not TOML (invalid value): write true or false"),
+    ("a = No", "line 1, column 5 is not TOML (invalid value): write true or false"),
+    ("a = nobody", "line 1, column 5 is not TOML (invalid value): write text in quotes"),
     ("a = \u201cb\u201d", 'line 1, column 5 is not TOML (invalid value): write straight quotes (")'),
     ("a = [\u2018b\u2019]", 'line 1, column 6 is not TOML (invalid value): write straight quotes (")'),
     ("a = b", "line 1, column 5 is not TOML (invalid value): write text in quotes"),
@@ -265,3 +269,28 @@ def test_one_mistake_is_one_problem(folder: Path, text: str | bytes, problem: st
     found = problems(folder, text)
     assert len(found) == 1, found
     assert found[0].startswith(problem)
+
+
+MENDS = [  # no TOML, what to do about it
+    ("a: 1", "write key = value"),
+    ("a b = 1", "write key = value"),
+    ("a", "write key = value"),
+    ("a = ['b' 'c']", "write commas between its values, and ] behind the last"),
+    ("a = ['b'\n'c']", "write commas between its values, and ] behind the last"),
+    ("a = ['b', c]", "write text in quotes"),
+    ("a = ['b'", "write commas between its values, and ] behind the last"),
+    ("a = { b = 1 c = 2 }", "write commas between its keys, and } behind the last"),
+    ("a = 10MB", "end the line here, or write text in quotes"),
+    ("a = 1 b = 2", "end the line here, or write text in quotes"),
+    ("a = 'b", "write the quote at its end"),
+    ('a = "b', "write the quote at its end"),
+    ('a = "b\nc = 1', "write the quote at its end"),
+    ("a = off", "write text in quotes"),
+]
+
+
+@pytest.mark.parametrize(("text", "mend"), MENDS)
+def test_what_is_no_toml_has_a_mend(folder: Path, text: str, mend: str) -> None:
+    (found,) = problems(folder, text)
+    assert "is not TOML (" in found
+    assert found.endswith(f"): {mend}")

@@ -15,9 +15,19 @@ MAX_FILE = 1024 * 1024  # bytes: nobody writes so much, but /var/log/syslog is o
 _TWICE = re.compile(r"Cannot overwrite a value|Cannot declare (\(.*\)) twice", re.DOTALL)
 _MENDS = [  # what stands where the parser gave up, and what to do about it
     (re.compile("[\u2018-\u201f\u00ab\u00bb]"), 'write straight quotes (")'),
-    (re.compile(r"(?:True|False)\b"), "write true and false in small letters"),
+    (re.compile(r"(?:True|False|TRUE|FALSE)\b"), "write true and false in small letters"),
+    (re.compile(r"(?:yes|no)\b", re.IGNORECASE), "write true or false"),
     (re.compile(r"(?<=[=\[,\s])[A-Za-z~/.:*]"), "write text in quotes"),
 ]
+_MENDS_OF_REASONS = {  # how the parser's messages begin, where that says enough
+    "Expected '=' after a key": "write key = value",
+    "Expected newline": "end the line here, or write text in quotes",
+    "Unclosed array": "write commas between its values, and ] behind the last",
+    "Unclosed inline table": "write commas between its keys, and } behind the last",
+    "Illegal character '\\n'": "write the quote at its end",
+    "Unterminated string": "write the quote at its end",
+    "Expected \"'": "write the quote at its end",
+}
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -64,8 +74,9 @@ def _syntax(message: str, data: bytes) -> str:
     reason = message[: position.start()]
     if twice := _TWICE.match(reason):
         return f"line {line}: {_repeated(twice[1], lines[line - 1])}"
-    found = (mend for start, mend in _MENDS if start.match(lines[line - 1], column - 1))
-    mend = next(found, "mend that line")
+    found = [mend for start, mend in _MENDS_OF_REASONS.items() if reason.startswith(start)]
+    found += [mend for start, mend in _MENDS if start.match(lines[line - 1], column - 1)]
+    mend = next(iter(found), "mend that line")
     return f"line {line}, column {column} is not TOML ({reason[:1].lower()}{reason[1:]}): {mend}"
 
 
