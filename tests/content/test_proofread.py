@@ -10,7 +10,7 @@ TIDY = (
 
 def test_a_tidy_page() -> None:
     assert proofread(TIDY) == Proof(links=[(3, "a.gmi"), (4, "b.gmi"), (5, "c.gmi")])
-    assert proofread("\ufeff" + TIDY.replace("\n", "\r\n")) == proofread(TIDY)
+    assert proofread(TIDY.replace("\n", "\r\n")) == proofread(TIDY)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "text", "*", "=", "= > a", "#x", "#", "``", "caf\xe9"])
@@ -35,6 +35,15 @@ def test_problems(text: str, line: int, problem: str) -> None:
     proof = proofread(text)
     assert proof.problems == [(line, problem)]
     assert proof.links == []
+
+
+def test_a_byte_order_mark_hides_nothing_else() -> None:
+    proof = proofread("\ufeff=> a.gmi\n=>")
+    assert proof.links == [(1, "a.gmi")]
+    assert proof.problems == [
+        (1, "a byte order mark, which no page should begin with: save it without"),
+        (2, "the link has no URI"),
+    ]
 
 
 def test_problems_come_in_order() -> None:

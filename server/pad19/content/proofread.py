@@ -13,6 +13,7 @@ from pad19.protocol.uri import InvalidURI, parse
 _LINK = re.compile(r"=>[ \t]*([^ \t]*)")
 _INDENTED = re.compile(r"[ \t]+(=>|```|#{1,3} )")
 _TOGGLE = "```"
+_BOM = "\ufeff"
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Proof:
 def proofread(text: str) -> Proof:
     """Read a page."""
     proof = Proof()
+    if text.startswith(_BOM):  # the network specification says so of text
+        proof.problems.append((1, "a byte order mark, which no page should begin with: save it without"))
     opened = 0  # the line of the toggle that began the block
     for number, line in _lines(text):
         if line.startswith(_TOGGLE):
@@ -40,7 +43,7 @@ def proofread(text: str) -> Proof:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    return enumerate(text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n"), 1)
+    return enumerate(text.removeprefix(_BOM).replace("\r\n", "\n").split("\n"), 1)
 
 
 def _read(line: str, number: int, proof: Proof) -> None:
