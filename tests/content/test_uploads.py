@@ -58,11 +58,12 @@ async def test_a_page_that_no_redirect_could_lead_to_is_not_stored(capsule: Caps
 # What may not be uploaded
 
 LONG = "n" * 252 + ".gmi"
+ENDLESS = "the name has no ending that tells the type, as .gmi does"
 REFUSED = [  # path, status, errormsg
     ("/", 59, "this is the path of a folder: add the name of a file"),
     ("/notes/", 59, "this is the path of a folder: add the name of a file"),
     ("/new/", 59, "this is the path of a folder: add the name of a file"),
-    ("/notes", 59, "the name makes it application/octet-stream, and only text/* may be uploaded here"),
+    ("/notes", 59, f"{ENDLESS}, and only text/* may be uploaded here"),
     ("/notes.gmi/", 59, "this is the path of a folder: add the name of a file"),
     ("//a.gmi", 59, "the path has an empty segment"),
     ("/notes//a.gmi", 59, "the path has an empty segment"),

@@ -35,7 +35,7 @@ from pad19.protocol.uri import URI
 from .body import FileBody
 from .edits import Edits, Tickets
 from .file_tree import Draft, FileTree, Place, Quota
-from .mimetype import MimeTypes
+from .mimetype import UNKNOWN, MimeTypes
 
 LOGGER = logging.getLogger("pad19.content")
 
@@ -80,9 +80,10 @@ class Terms:
         """
         if not accepts(self.types, mimetype):
             kind = mimetype.partition(";")[0]
-            raise BadRequest(
-                f"the name makes it {kind}, and only {', '.join(self.types)} may be uploaded here"
+            said = (
+                "has no ending that tells the type, as .gmi does" if kind == UNKNOWN else f"makes it {kind}"
             )
+            raise BadRequest(f"the name {said}, and only {', '.join(self.types)} may be uploaded here")
 
 
 def _is_typed_text(upload: Upload, types: Sequence[str]) -> bool:
