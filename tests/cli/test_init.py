@@ -193,10 +193,15 @@ def test_a_host_has_no_port() -> None:
     assert "this is no host name: write it without scheme, port and path.\n" in result.stderr
 
 
-def test_one_host_is_enough() -> None:
+def test_several_hosts_are_one_capsule() -> None:
+    capsule = made("--host", "a.test", "--host", "B.test", "--host", "a.test").capsules[0]
+    assert capsule.hosts == ("a.test", "b.test", "localhost")
+
+
+def test_a_wildcard_is_no_host_to_begin_with() -> None:
     result = init("capsule", "--host", "*.example.org")
     assert result.exit_code == 2
-    assert "name one host" in result.stderr
+    assert "name whole hosts" in result.stderr
 
 
 TITLES = [  # as it is given, the heading of the first page

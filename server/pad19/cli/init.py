@@ -34,7 +34,7 @@ def _host(text: str) -> str:
     except ValueError as error:
         raise click.BadParameter(f"this is no host name: {error}.") from error
     if host.startswith(WILDCARD):
-        raise click.BadParameter("name one host; pad19.toml takes more of them.")
+        raise click.BadParameter("name whole hosts; wildcards belong into pad19.toml.")
     return display_host(host)
 
 
@@ -44,9 +44,16 @@ def _one_line(text: str) -> str:
 
 @click.command(context_settings=CONTEXT)
 @click.argument("folder", metavar="DIR", type=PATH)
-@click.option("--host", type=_host, metavar="NAME", help="The host name; otherwise localhost.")
+@click.option(
+    "--host",
+    "hosts",
+    type=_host,
+    multiple=True,
+    metavar="NAME",
+    help="A host name; otherwise localhost. May be repeated.",
+)
 @click.option("--title", type=_one_line, metavar="TEXT", help="The title; otherwise the name of the folder.")
-def init(folder: Path, host: str | None, title: str | None) -> None:
+def init(folder: Path, hosts: tuple[str, ...], title: str | None) -> None:
     """Make a capsule in DIR: pages, a route with its test, and a pad19.toml with comments.
 
     DIR is made if it is missing. If it is there, it must have nothing in it but hidden files, such as
@@ -57,15 +64,14 @@ def init(folder: Path, host: str | None, title: str | None) -> None:
         _refuse_others(folder)
         asks = all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout))
         default = title or _one_line(folder.resolve().name) or "My capsule"
-        if asks and host is None:
-            host = click.prompt("Host name", "localhost", value_proc=_host)
+        if asks and not hosts:
+            hosts = (click.prompt("Host name", "localhost", value_proc=_host),)
         if asks and not title:
             title = click.prompt("Title", default, value_proc=_one_line) or default
-        host = host or "localhost"
         # Under its own name it may be known to nobody yet, but this machine always knows localhost.
-        hosts = ", ".join(f'"{known}"' for known in dict.fromkeys((host, "localhost")))
+        names = ", ".join(f'"{host}"' for host in dict.fromkeys((*hosts, "localhost")))
         today = date.today().isoformat()
-        _write(folder, {"title": title or default, "hosts": hosts, "date": today})
+        _write(folder, {"title": title or default, "hosts": names, "date": today})
     except OSError as error:
         where = shown_path(Path(error.filename or folder))
         raise click.ClickException(
