@@ -179,6 +179,8 @@ WRONG = [  # arguments, exit status, what is said
         "the URL, with all that belongs to it, is longer than 1024 bytes",
     ),
     (["none.gmi", "localhost/"], 1, "none.gmi cannot be read (No such file or directory)"),
+    (["localhost/none.gmi", "a.gmi"], 2, "the FILE comes first, and then the URL."),
+    (["none.gmi", f"localhost/{'x' * 900}"], 1, "none.gmi cannot be read (No such file or directory)"),
     (["folder", "localhost/"], 1, "folder cannot be read (Is a directory)"),
     (["empty.gmi", "localhost/"], 1, "there is nothing in it, which would delete the page"),
     (["a.gmi", "localhost/", "--key", "a.gmi"], 2, "--key goes with --cert."),

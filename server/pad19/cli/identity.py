@@ -68,6 +68,9 @@ def add(name: str, who: str, path: Path | None, key: bool) -> None:
     FINGERPRINT is that of a certificate or of its public key, or a file with the certificate (PEM). A
     name may have several.
     """
+    is_file = os.path.isfile  # Path's fails for long names
+    if is_name(who) and (_normalized(name) or (is_file(name) and not is_file(who))):
+        raise click.UsageError("The name comes first, and then the fingerprint or the file.")
     if not is_name(name):
         raise click.UsageError(f"A name has 1 to {MAX_NAME} characters, without colons and #.")
     path = path or _default_file()

@@ -38,7 +38,7 @@ def put(what: tuple[str, ...], mime: str | None, token: str | None, delete: bool
         run(delivery.delete)
         return
     with ExitStack() as held:
-        file, size = _open(held, what[0])
+        file, size = _open(held, *what)
         if not size:
             raise click.ClickException(
                 "there is nothing in it, which would delete the page; say --delete for that"
@@ -47,7 +47,7 @@ def put(what: tuple[str, ...], mime: str | None, token: str | None, delete: bool
         run(lambda: delivery.send(file, size, mime or delivery.guess(name)))
 
 
-def _open(held: ExitStack, name: str) -> tuple[IO[bytes], int]:
+def _open(held: ExitStack, name: str, url: str) -> tuple[IO[bytes], int]:
     """The file and its size, which has to be told first: what has none is copied."""
     if name == "-" and sys.stdin is None:  # `<&-`
         raise click.ClickException("standard input is closed; name a file")
@@ -61,6 +61,8 @@ def _open(held: ExitStack, name: str) -> tuple[IO[bytes], int]:
         copy.seek(0)
     except OSError as error:
         shown = "standard input" if name == "-" else name
+        if isinstance(error, FileNotFoundError) and os.path.exists(url):  # noqa: PTH110 - Path's fails for long ones
+            raise click.UsageError("the FILE comes first, and then the URL.") from error
         raise click.ClickException(
             f"{shown} cannot be read ({error.strerror}); mend that, or name another file"
         ) from error
