@@ -410,3 +410,33 @@ async def test_in_a_rehearsal_nothing_is_missing_where_a_broken_index_might_answ
     assert len(problems) == 1
     assert await ask(handler, "/page.gmi") == "20 file"
     assert not (await ask(handler, "/perhaps")).startswith("51")
+
+
+OVERLOOKED = [  # files, which of them is not mounted
+    ({"game/game.py": PAGE.format("")}, "game/game.py"),
+    ({"game/a.py": "x = 1", "game/game.py": PAGE.format("")}, "game/game.py"),
+    ({"game/game.py": "import pad19\nroutes: object = pad19.Routes()\n"}, "game/game.py"),
+    ({"game/__init__.py": PAGE.format(""), "game/more.py": PAGE.format("")}, None),
+    ({"_game/game.py": PAGE.format("")}, None),
+    ({"game/game.py": "from pad19 import Routes\n"}, None),
+    ({"game/game.txt": PAGE.format("")}, None),
+    ({"game/game.py": PAGE.format(""), "a.py": "from .game.game import routes"}, None),
+]
+
+
+@pytest.mark.parametrize(("files", "found"), OVERLOOKED)
+def test_a_folder_that_lacks_its_init(
+    tmp_path: Path, files: dict[str, str], found: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, {f"routes/{name}": text for name, text in files.items()})
+    capsule = with_routes(tmp_path)
+    handler_for(capsule, Backends(configured(tmp_path, capsule)))
+    said = [record.getMessage() for record in caplog.records]
+    assert said == (
+        [
+            f"localhost: {tmp_path}/routes/{found} is not mounted, since its folder has no __init__.py: "
+            f"name the file so, or move it to {tmp_path}/routes"
+        ]
+        if found
+        else []
+    )

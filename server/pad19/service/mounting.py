@@ -204,7 +204,8 @@ class Backends:
     def _routes(self, files: StaticFiles, inner: Handler, capsule: Capsule) -> Handler:
         from pad19.content.by_path import server_of
         from pad19.routes import error_page
-        from pad19.routes.loading.loader import LoadError, load
+        from pad19.routes.loading.loader import Loaded, LoadError, OnBroken, load
+        from pad19.routes.loading.overlooked import overlooked
         from pad19.routes.mounting import Mounted
 
         from .workbench import Instead, Workbench
@@ -212,7 +213,14 @@ class Backends:
         if capsule.routes:
             self.files |= signatures(code(capsule.routes)[0])
         self._packages += 1
-        read = partial(load, capsule.routes, capsule.mount, package=f"capsule_{self._packages}")
+        package = f"capsule_{self._packages}"
+
+        def read(on_broken: OnBroken | None = None) -> Loaded:
+            loaded = load(capsule.routes, capsule.mount, package=package, on_broken=on_broken)
+            for problem in overlooked(capsule.routes, loaded.files) if capsule.routes else ():
+                self._warn(capsule, problem)
+            return loaded
+
         mount = partial(
             Mounted,
             inner=inner,
@@ -228,12 +236,12 @@ class Backends:
         )
         mounted: Mounted | Workbench
         if self._is_development:
-            mounted = Workbench(lambda on_broken: read(on_broken=on_broken), mount)
+            mounted = Workbench(read, mount)
         elif self.stands_in or self._is_rehearsal:
             from . import makeshift
 
             instead = Instead(lambda _: lambda _: makeshift.CLOSED, lambda module: self.fails((str(module),)))
-            mounted = Workbench(lambda on_broken: read(on_broken=on_broken), mount, instead)
+            mounted = Workbench(read, mount, instead)
         else:
             try:
                 mounted = mount(read().routes)
