@@ -2,7 +2,7 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
@@ -355,6 +355,14 @@ def test_a_rate_holds_between_requests_of_one_client() -> None:
         assert [client.get("/").status for _ in range(3)] == [20, 20, 44]
     with SyncClient(limited) as client:
         assert client.get("/").status == 20
+
+
+async def test_a_name_is_no_certificate() -> None:
+    name: Any = "Ada"
+    with pytest.raises(TypeError, match=r"write certificate=identity\('Ada'\)$"):
+        await Client(routes).get("/", certificate=name)
+    with pytest.raises(TypeError, match=r"write certificate=identity\('Ada'\)$"):
+        await Client(routes, certificate=name).get("/")
 
 
 def test_identities() -> None:

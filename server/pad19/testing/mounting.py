@@ -139,6 +139,9 @@ class Mounting:
 
     def _client(self, certificate: Identity | None) -> protocol.Client:
         identity = certificate or self._certificate
+        if identity is not None and not isinstance(identity, Identity):
+            name = identity if isinstance(identity, str) else "Ada"
+            raise TypeError(f"a certificate is an identity: write certificate=identity({name!r})")
         return protocol.Client(self._address, 50000, self._host, "TLSv1.3", identity)
 
     async def _follow(self, answer: Answer, uri: str, client: protocol.Client) -> Answer:
