@@ -150,10 +150,13 @@ async def test_failure_comes_behind_the_output(tmp_path: Path, script: str, mess
 
 
 NOT_RUN = [  # text, what the log says
-    ("#!/no/such/interpreter\n", "No such file or directory; is there a right #! line?"),
-    ("#!/bin/sh\r\necho 20 text/plain\r\n", "No such file or directory; is there a right #! line?"),
-    ("echo 20 text/plain\n", "Exec format error; is there a right #! line?"),
-    ("", "Exec format error; is there a right #! line?"),
+    ("#!/no/such/interpreter\n", "No such file or directory; there is no /no/such/interpreter, which its"),
+    (
+        "#!/bin/sh\r\necho 20 text/plain\r\n",
+        "No such file or directory; its #! line ends in CR and LF: save it",
+    ),
+    ("echo 20 text/plain\n", "Exec format error; it has no #! line: write for example #!/usr/bin/env"),
+    ("", "Exec format error; it has no #! line: write for example #!/usr/bin/env"),
 ]
 
 
@@ -166,7 +169,8 @@ async def test_what_cannot_be_run(
         for _ in range(2):  # and it keeps no slot
             with pytest.raises(CGIError, match="failed"):
                 await start(programs, tmp_path, text)
-    assert set(caplog.messages) == {f"{tmp_path / 'script'}: it cannot be run: {message}"}
+    [said] = set(caplog.messages)
+    assert said.startswith(f"{tmp_path / 'script'}: it cannot be run: {message}")
     assert descriptors() == before
 
 

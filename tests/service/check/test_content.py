@@ -47,6 +47,16 @@ async def test_a_clean_capsule(tmp_path: Path) -> None:
     assert await report(tmp_path, notes=True) == []
 
 
+async def test_programs_are_looked_at_once(tmp_path: Path) -> None:
+    write(tmp_path, {"cgi-bin/a.sh": "echo", "content/index.gmi": ""})
+    (tmp_path / "cgi-bin/a.sh").chmod(0o755)
+    one = Capsule(
+        content=tmp_path / "content", cgi={"/a/": tmp_path / "cgi-bin", "/b/": tmp_path / "cgi-bin"}
+    )
+    [found] = await report(tmp_path, one)
+    assert found.startswith("cgi-bin/a.sh:1: it has no #! line")
+
+
 BROKEN = [  # a link in sub/page.gmi, what is told of it
     ("none.gmi", '"none.gmi" leads to /sub/none.gmi: 51 not found'),
     ("../none", '"../none" leads to /none: 51 not found'),

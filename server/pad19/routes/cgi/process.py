@@ -23,6 +23,7 @@ import trio
 from pad19.protocol.failure import CGIError, ServerUnavailable
 from pad19.routes.naming import plain
 
+from .first_line import flaw
 from .output import GatewayFailure, TookTooLong
 
 LOGGER = logging.getLogger("pad19.cgi")
@@ -255,7 +256,9 @@ async def _open(path: str, variables: Mapping[str, str], limits: Limits, stdin: 
     except OSError as error:
         if error.errno in _TRY_AGAIN:
             raise ServerUnavailable("the system is busy, try again") from error
-        hint = "; is there a right #! line?" if error.errno in _BAD_INTERPRETER else ""
+        is_misread = error.errno in _BAD_INTERPRETER
+        said = await trio.to_thread.run_sync(flaw, path) if is_misread else None
+        hint = f"; {said}" if said else ""
         LOGGER.error("%s: it cannot be run: %s%s", path, error.strerror, hint)  # noqa: TRY400 - one line tells all
         raise CGIError(GatewayFailure.errormsg) from error
 

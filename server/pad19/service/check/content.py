@@ -23,6 +23,7 @@ from pad19.service.config.capsule import Capsule, Redirect, Rewrite
 from pad19.service.config.model import Config
 
 from .files import Entry, Finding, raw_path, walk
+from .programs import check_programs
 
 MAX_PAGE = 4 * 1024 * 1024  # bytes of a page that are read
 MAX_REDIRECTS = 5  # that clients follow (network specification, section "Redirection")
@@ -48,6 +49,8 @@ async def check_content(config: Config, handlers: Sequence[Handler]) -> Report:
     # All pages first: what was asked for as a page need not be asked for as the end of a link.
     pages: list[_Page] = []
     folders: set[Path] = set()
+    for programs in dict.fromkeys(folder for each in config.capsules for folder in each.cgi.values()):
+        report.findings += await trio.to_thread.run_sync(lambda folder: [*check_programs(folder)], programs)
     for capsule in capsules:
         if capsule.settings.content not in folders:  # of several capsules, the first that has it speaks
             folders.add(capsule.settings.content)
