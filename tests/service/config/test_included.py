@@ -52,6 +52,23 @@ def told(folder: Path, text: str) -> list[str]:
     return [problem.replace(f"{folder}/", "") for problem in refusal.value.problems]
 
 
+def test_a_pattern_that_matches_nothing_is_named_where_that_matters(folder: Path) -> None:
+    (folder / "content").rmdir()
+    assert told(folder, "include = 'site/*.toml'") == [
+        "pad19.toml: include has no [[capsule]], so there is the default one, whose content is content, "
+        "but there is no such folder: create it, or name another"
+    ]
+
+
+@pytest.mark.parametrize("include", ["sites", "sites/", "site?"])
+def test_a_folder_is_no_file(folder: Path, include: str) -> None:
+    site(folder, "sites/a.toml", "[[capsule]]\nhosts = ['a.org']")
+    name = include.rstrip("/").replace("?", "s")
+    assert told(folder, f"include = '{include}'") == [
+        f"pad19.toml: include is {name}, a folder: name files, as in /*.toml"
+    ]
+
+
 def test_mistakes_name_the_file_where_they_are(folder: Path) -> None:
     (folder / "sites/content").mkdir(parents=True)
     site(
@@ -81,7 +98,7 @@ def test_mistakes_name_the_file_where_they_are(folder: Path) -> None:
         "sites/b.toml: capsule[2].certificate is missing beside key",
     ]
     unreadable, *others = told(folder, text)  # what must be mended first
-    assert unreadable.startswith("sites/content cannot be read")
+    assert unreadable.startswith("pad19.toml: include is sites/content")
     assert others == found
 
 

@@ -160,12 +160,20 @@ def _with_included(main: _File) -> tuple[list[_File], list[str]]:
         for path in paths:
             if path == own:  # "*.toml"
                 continue
+            if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir() raises where it may not look
+                unreadable.append(
+                    f"{main.name}: include is {shown_path(path)}, a folder: name files, as in /*.toml"
+                )
+                continue
             try:
                 files.append(_File(path, path.parent, read_file(path)))
             except ConfigError as error:
                 unreadable += error.problems
     if "capsule" not in main.table and not any(file.capsules for file in files) and not unreadable:
         main.table["capsule"] = [{}]
+        if "include" in main.table:  # whose files may be missing by mistake
+            said = f"{main.name}: include has no [[capsule]], so there is the default one, whose content"
+            main.flags.setdefault("capsule[1].content", said)
     return files, unreadable
 
 
