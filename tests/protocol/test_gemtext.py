@@ -1,5 +1,6 @@
 """text/gemini: the line types of protocol section "Gemtext", and what untrusted text can do: nothing."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -192,6 +193,24 @@ def test_no_text_makes_a_line_of_another_type(text: str) -> None:
 def test_a_page_is_not_made_of_text(lines: Any) -> None:
     with pytest.raises(TypeError, match=r"write Gemtext\(\)\.text"):
         Gemtext(lines)
+
+
+MADE: list[Callable[[Any], object]] = [
+    Gemtext().text,
+    Gemtext().heading,
+    Gemtext().item,
+    Gemtext().quote,
+    Gemtext().preformatted,
+    lambda value: Gemtext().link("/", value),
+    Text,
+    ListItem,
+]
+
+
+@pytest.mark.parametrize("make", MADE)
+def test_numbers_are_no_text(make: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"^a line is made of text, not of 5: write str\(\) around it$"):
+        make(5)
 
 
 def test_page_is_built_by_chaining() -> None:

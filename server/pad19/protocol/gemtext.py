@@ -252,7 +252,10 @@ def _is_marked(text: str) -> bool:
 
 def _unify(text: str) -> str:
     # A lone CR ends no line, but some clients take it for an end: it becomes a space.
-    return text.replace("\r\n", "\n").replace("\r", " ") if "\r" in text else text
+    try:
+        return text.replace("\r\n", "\n").replace("\r", " ") if "\r" in text else text
+    except TypeError:  # mostly a number, or None
+        raise TypeError(f"a line is made of text, not of {text!r}: write str() around it") from None
 
 
 def _split(text: str) -> list[str]:
