@@ -1,7 +1,9 @@
 """What a server says when it starts: what it serves, where, and with which certificates."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pad19.protocol.request import DEFAULT_PORT
 from pad19.protocol.uri import display_host
@@ -20,7 +22,7 @@ def announce(config: Config, certificates: Sequence[Shown], sockets: Sequence[Bo
     for capsule in config.capsules:
         messages.say(f"Serving {capsule.content}")
         if config.source is None:
-            messages.say(f"  (no {FILE_NAME} in {capsule.content}, so the folder itself is the content)")
+            messages.say(f"  ({_without_file(capsule.content)})")
         for host in capsule.hosts:
             certificate = shown[host]
             until = datetime.fromtimestamp(certificate.not_after, UTC)
@@ -33,6 +35,13 @@ def announce(config: Config, certificates: Sequence[Shown], sockets: Sequence[Bo
     if config.log.access not in {"-", "off"}:
         messages.say(f"The access log goes to {config.log.access}.")
     messages.say(f"Listening on {', '.join(places)}. Stop with Ctrl-C.")
+
+
+def _without_file(folder: Path) -> str:
+    """Why a folder is served as it is. Newcomers name that of the pages, and miss the rest."""
+    said = f"no {FILE_NAME} in {folder}, so the folder itself is the content"
+    above = folder.parent / FILE_NAME
+    return f"{said}; {above} is not looked at" if os.path.lexists(above) else said
 
 
 def first_uri(config: Config, sockets: Sequence[Bound]) -> str:

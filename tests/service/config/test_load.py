@@ -103,6 +103,8 @@ def test_a_named_file_is_read_instead(folder: Path, tmp_path: Path) -> None:
     assert resolve(folder, config=path).limits.connections == 7
     with pytest.raises(ConfigError, match="cannot be read"):
         resolve(folder, config=folder / "missing.toml")
+    with pytest.raises(ConfigError, match=r" is a folder: name a pad19\.toml in it$"):
+        resolve(folder, config=folder)
 
 
 def test_mistakes_in_flags_are_called_after_them(folder: Path) -> None:
