@@ -88,6 +88,30 @@ async def test_a_socket_that_does_not_listen_yet_is_waited_for() -> None:
             running.cancel_scope.cancel()
 
 
+class Late(socket.socket):
+    """It is made to listen in the moment when it has told somebody that it does not."""
+
+    tries = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.tries += 1
+        if self.tries == 1:
+            self.listen()
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return super().accept()
+
+
+async def test_one_that_begins_to_listen_just_then_is_waited_for(autojump_clock: MockClock) -> None:
+    there = Server({"localhost": hello})
+    with Late() as sock:
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        with trio.move_on_after(1):
+            async with trio.open_nursery() as running:
+                await Listener(sock, there.connections, there.admission, port=None, stall=5).run(running)
+        assert sock.tries == 2
+
+
 class Failing(socket.socket):
     """A listening socket whose connections the system cannot hand over."""
 

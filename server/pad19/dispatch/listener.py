@@ -71,8 +71,8 @@ class Listener:
                 taken = 0
                 await trio.lowlevel.wait_readable(self._socket)
             except OSError as error:
-                if error.errno == errno.EINVAL and not self._is_listening:
-                    await trio.sleep(LOOK_EVERY)  # the supervisor sees to that when all workers are ready
+                if error.errno == errno.EINVAL:  # the supervisor has it listen when all workers are ready
+                    await trio.sleep(LOOK_EVERY)  # it may do so now, too: asking the socket would be too late
                 elif mend := _EXHAUSTED.get(error.errno or 0):
                     self._complain(error, mend)
                     await trio.sleep(PAUSE)
@@ -84,10 +84,6 @@ class Listener:
             if taken >= AT_ONCE:
                 taken = 0
                 await trio.lowlevel.checkpoint()
-
-    @property
-    def _is_listening(self) -> bool:
-        return bool(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
     def take_rest(self, nursery: trio.Nursery) -> None:
         """Take what the kernel has taken already, which closing the socket right afterwards would reset."""
