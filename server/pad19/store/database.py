@@ -94,11 +94,13 @@ class Database:
         return await self._run(self._writer, "IMMEDIATE", work)
 
     async def aclose(self) -> None:
-        """Close the file, even when cancelled; it is left to the end of the process if nobody can do it."""
+        """Close the file, even when cancelled."""
         with trio.CancelScope(deadline=trio.current_time() + CLOSE_TIMEOUT, shield=True):
             for connection in (self._reader, self._writer):
-                with suppress(RuntimeError):  # the system has no thread left
+                try:
                     await self._in_turn(connection, connection.close)
+                except RuntimeError:  # the system has no thread left; it was our turn, so nobody is at work
+                    connection.close()
 
     async def _run(self, connection: "_Connection", mode: Mode, work: Work[T]) -> T:
         try:
