@@ -139,6 +139,10 @@ def test_the_manual_from_nothing_to_a_service(service: Container) -> None:
     step("upgrade")
     assert "lang=en" in service.run(f"{GET} 2>&1")
     assert show(service, "MainPID") != pid
+    back = left.pop("back to an earlier version").partition("\n")
+    assert back[0] == "git checkout COMMIT"  # there is but the one version in the container
+    service.run(back[2])
+    assert "lang=en" in service.run(f"{GET} 2>&1")
 
     # Stopped, and started by a visitor.
     step("stop")

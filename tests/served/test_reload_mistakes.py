@@ -46,7 +46,7 @@ def two_mistakes(folder: Path, _stack: ExitStack) -> list[str]:
 def no_file(folder: Path, _stack: ExitStack) -> list[str]:
     (folder / "pad19.toml").unlink()
     (folder / "pad19.toml").mkdir()
-    return ["pad19.toml cannot be read (Is a directory)"]
+    return ["pad19.toml is a folder: name a file, such as pad19.toml in it"]
 
 
 def nothing_in_it(folder: Path, _stack: ExitStack) -> list[str]:

@@ -103,7 +103,7 @@ def test_a_named_file_is_read_instead(folder: Path, tmp_path: Path) -> None:
     assert resolve(folder, config=path).limits.connections == 7
     with pytest.raises(ConfigError, match="cannot be read"):
         resolve(folder, config=folder / "missing.toml")
-    with pytest.raises(ConfigError, match=r" is a folder: name a pad19\.toml in it$"):
+    with pytest.raises(ConfigError, match=r" is a folder: name a file, such as pad19\.toml in it$"):
         resolve(folder, config=folder)
 
 

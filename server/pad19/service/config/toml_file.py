@@ -44,7 +44,7 @@ def read_file(path: Path) -> dict[str, Any]:
                 raise ConfigError((f"{name} is not a file: name a {FILE_NAME}",))
             data = file.read(MAX_FILE + 1)
     except IsADirectoryError:
-        raise ConfigError((f"{name} is a folder: name a {FILE_NAME} in it",)) from None
+        raise ConfigError((f"{name} is a folder: name a file, such as {FILE_NAME} in it",)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL"
         raise ConfigError((f"{name} cannot be read ({reason}): mend that, or name another file",)) from None
