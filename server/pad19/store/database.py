@@ -94,7 +94,7 @@ class Database:
         return await self._run(self._writer, "IMMEDIATE", work)
 
     async def aclose(self) -> None:
-        """Close the file, even when cancelled."""
+        """Close the file, even when cancelled; it is left to the end of the process if the disk hangs."""
         with trio.CancelScope(deadline=trio.current_time() + CLOSE_TIMEOUT, shield=True):
             for connection in (self._reader, self._writer):
                 try:
